@@ -1,0 +1,1 @@
+"""Sends a plan and tapes every byte with its time."""

@@ -1,0 +1,1 @@
+"""What will be sent, and when: pure functions of parameters and a seed."""
