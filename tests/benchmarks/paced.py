@@ -1,9 +1,7 @@
 """Runs the paced C server and reads its log: the truth that measurements are held against.
 
-    with paced_server(core=1, tokens=200) as server:
-        ...  # load on server.url
-    log = server.log()
-    log.gaps_ns(), log.lateness_ns(), log.arrived_ns
+In `with paced_server(core=1, tokens=200) as server:` load goes to `server.url`; `server.log()`, in the block and
+after it, says when what was received and sent.
 """
 
 import contextlib
@@ -15,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
 from compiled import compiled
+from numpy.typing import NDArray
 
 _HEAD = np.dtype(
     [
@@ -49,9 +46,10 @@ class PacedLog:
     """What the server received and sent; all times are CLOCK_MONOTONIC in ns.
 
     `requests` is a structured array in order of arrival (fields of `struct record` in paced_server.c: `id`,
-    `accepted_ns`, `arrived_ns`, `ended_ns` (0 = cut short or in flight), `first`, `connection`, `planned`, `written`,
-    `blocked`). `before_ns` and `after_ns`, shape (all tokens,), surround each token's write; request i's own are
-    `[first, first + written)`. Adding `epoch_offset_ns` gives CLOCK_REALTIME, as of the log's writing.
+    `accepted_ns`, `arrived_ns`, `ended_ns` (0 = cut short or in flight), `first`, `connection`, `planned`,
+    `written`, `blocked`). `before_ns` and `after_ns`, shape (all tokens,), surround each token's write; those
+    of request i are `[first, first + written)`. Adding `epoch_offset_ns` gives CLOCK_REALTIME, as of the log's
+    writing.
     """
 
     ttft_ns: int
@@ -99,9 +97,8 @@ class PacedLog:
         return self.after_ns[self.requests["first"][some].astype(np.int64)] - self.arrived_ns[some]
 
     def gaps_ns(self) -> NDArray[np.int64]:
-        """Between the ends of successive writes of one request, shape (all tokens - requests with a token,)."""
-        same = np.diff(self.owners()) == 0
-        return np.diff(self.after_ns)[same]
+        """Between the ends of successive writes of one request: one fewer than its tokens, request by request."""
+        return np.diff(self.after_ns)[self.positions()[1:] > 0]
 
 
 def read_log(path: Path) -> PacedLog:
@@ -175,8 +172,8 @@ def paced_server(
     program = compiled("paced_server")
     with tempfile.TemporaryDirectory(prefix="paced-") as folder:
         log_path = Path(folder) / "log"
-        command = [str(program), "0", "--ttft-ms", str(ttft_ms), "--gap-ms", str(gap_ms), "--tokens", str(tokens)]
-        command += ["--log", str(log_path), "--until-stdin-closes"]
+        command = [str(program), "0", "--log", str(log_path), "--until-stdin-closes"]
+        command += ["--ttft-ms", str(ttft_ms), "--gap-ms", str(gap_ms), "--tokens", str(tokens)]
         command += [] if core is None else ["--core", str(core)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             try:
