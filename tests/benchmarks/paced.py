@@ -1,7 +1,7 @@
 """Runs the paced C server and reads its log: the truth that measurements are held against.
 
-In `with paced_server(core=1, tokens=200) as server:` load goes to `server.url`; `server.log()`, in the block and
-after it, says when what was received and sent.
+In `with paced_server(core=1, tokens=200) as server:` load goes to `server.url`; `server.log()`, in the block
+and after it, says when what was received and sent.
 """
 
 import contextlib
@@ -48,8 +48,8 @@ class PacedLog:
     `requests` is a structured array in order of arrival (fields of `struct record` in paced_server.c: `id`,
     `accepted_ns`, `arrived_ns`, `ended_ns` (0 = cut short or in flight), `first`, `connection`, `planned`,
     `written`, `blocked`). `before_ns` and `after_ns`, shape (all tokens,), surround each token's write; those
-    of request i are `[first, first + written)`. Adding `epoch_offset_ns` gives CLOCK_REALTIME, as of the log's
-    writing.
+    of request i are `[first, first + written)`. Adding `epoch_offset_ns` gives CLOCK_REALTIME, as of the
+    log's writing.
     """
 
     ttft_ns: int
@@ -97,7 +97,7 @@ class PacedLog:
         return self.after_ns[self.requests["first"][some].astype(np.int64)] - self.arrived_ns[some]
 
     def gaps_ns(self) -> NDArray[np.int64]:
-        """Between the ends of successive writes of one request: one fewer than its tokens, request by request."""
+        """Between the ends of successive writes of one request: one fewer than its tokens, in their order."""
         return np.diff(self.after_ns)[self.positions()[1:] > 0]
 
 
