@@ -1,0 +1,103 @@
+"""The words that text prompts are made of, and what they cost in tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Words of known cost, from which prompts of an exact number of tokens are put together.
+
+    A prompt is its words joined by single spaces, without one in front; whoever measures the costs keeps only
+    words for which the sum of costs plus ``overhead_tokens`` is the whole truth, wherever the word stands.
+    """
+
+    words: tuple[str, ...]
+    """Distinct, without white space."""
+    tokens_per_word: tuple[int, ...]
+    """What each word adds, at least 1; one that costs 1 must be among them, so every length can be met."""
+    overhead_tokens: int
+    """What the server adds to any prompt: the chat template, a token for the beginning."""
+    source: str
+    """Who counted: tokenizer_file, tokenize_endpoint, usage_probe, or uncounted (one token a word assumed)."""
+
+    def __post_init__(self) -> None:
+        """Refuse words that could not give exact lengths.
+
+        Raises:
+            ValueError: no words, unequal lengths, a cost below 1, no word of cost 1, negative overhead.
+        """
+        if len(self.words) != len(self.tokens_per_word):
+            raise ValueError("a vocabulary needs one cost for each word")
+        if 1 not in self.tokens_per_word or min(self.tokens_per_word) < 1:
+            raise ValueError("a vocabulary needs costs of at least 1, and one word that costs exactly 1")
+        if self.overhead_tokens < 0:
+            raise ValueError("a vocabulary's overhead cannot be below 0")
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields as JSON values."""
+        return {
+            "words": list(self.words),
+            "tokens_per_word": list(self.tokens_per_word),
+            "overhead_tokens": self.overhead_tokens,
+            "source": self.source,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Vocabulary:
+        """The vocabulary that ``to_json`` wrote."""
+        return cls(
+            words=tuple(data["words"]),
+            tokens_per_word=tuple(data["tokens_per_word"]),
+            overhead_tokens=data["overhead_tokens"],
+            source=data["source"],
+        )
+
+
+_COMMON = """
+about above across action after again against age ago air all almost alone along already also although
+always among amount and animal another answer any appear area arm around art ask away back bad ball bank
+base beautiful become bed before began behind being below best better between big bird black blood blue
+board boat body book both bottom box boy bring brother brought build building business but buy call came can
+car care carry case cat cause cell center century certain chance change check child children church city
+class clear close cold color come common company complete control could country course court cover cross cut
+dark daughter day dead deal death decide deep development did different direction do doctor dog done door
+down draw dream dress drive dry during each early earth east easy eat effect eight either else end energy
+enough even evening ever every example eye face fact fall family far farm fast father fear feel feet few
+field fight figure fill final find fine fire first fish five floor follow food foot for force form forward
+found four free fresh friend from front full game garden gave general get girl give glass go gold gone good
+got government great green ground group grow had hair half hand happen hard has have he head health hear
+heard heart heat heavy held help her here high hill him history hit hold home hope horse hospital hot hour
+house how human hundred idea important in inside interest into iron island it job join just keep kept key
+kind king knew know land language large last late later law lead learn leave left less let letter level life
+light like line list listen little live local long look lost lot love low machine made main make man many
+map mark market matter may mean measure meet men might mile milk mind minute miss modern moment money month
+moon more morning most mother mountain move much music must name nation nature near need never new next
+night nine no north not note nothing now number object ocean of off office often oil old on once one only
+open or order other our out outside over own page paint paper part party pass past pattern pay peace people
+person picture piece place plan plant play point police poor position power present president problem
+process product program provide public pull purpose push put question quick quiet quite race rain ran reach
+read ready real reason record red remember report rest result rich right river road rock role room round
+rule run said same save saw say scale school science sea season second section see seem sell send sense
+serve set seven several shape she ship short should show side sign silver simple since sing single sister
+sit six size skin sleep slow small snow so social society soft soil some son song soon sound south space
+special speed spring square stage stand star start state station stay step still stone stood stop store
+story street strong student study such sudden summer sun sure surface system table take talk teacher team
+tell ten test than that the their them then there these they thing think third this those though thought
+thousand three through time together told too took top toward town trade train travel tree trial trip true
+try turn two under unit until up upon use value very view village visit voice wait walk wall want war warm
+was watch water way we weather week weight well went were west what wheel when where which while white who
+whole why wide wife wild will win wind window winter wish with within without woman wonder wood word work
+world would write year yellow yes yet you young
+"""
+
+DEFAULT_VOCABULARY = Vocabulary(
+    words=tuple(_COMMON.split()),
+    tokens_per_word=(1,) * len(_COMMON.split()),
+    overhead_tokens=0,
+    source="uncounted",
+)
+"""Some six hundred common English words; that each is one token is assumed, not counted."""
