@@ -1,0 +1,1 @@
+"""Something to measure: servers that benchkit starts and stops."""

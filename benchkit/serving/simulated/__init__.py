@@ -1,0 +1,1 @@
+"""The embedded server: a paced or simulated engine behind a real socket."""

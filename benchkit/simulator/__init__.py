@@ -1,0 +1,1 @@
+"""What an inference engine does over time, computed without clocks or sockets."""

@@ -1,0 +1,1 @@
+"""What the server and the host say of themselves beside a run, on the run's clock."""
