@@ -37,7 +37,8 @@ _SECRET_WORD = re.compile(
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}")
 _KEY_LIKE = re.compile(
-    r"\b(?:sk|pk|rk|hf|gh[opsur]|github_pat|glpat|xox[abprs]|nvapi|gsk|AKIA|AIza|ya29)[-_.]?[A-Za-z0-9_-]{16,}"
+    r"\b(?:(?:sk|pk|rk|hf|gsk|nvapi|glpat)[-_]|gh[opsur]_|github_pat_|xox[abprs]-|ya29\.)[A-Za-z0-9_-]{16,}"
+    r"|\bAKIA[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
 )
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>`]+", re.IGNORECASE)
