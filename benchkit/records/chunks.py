@@ -87,8 +87,9 @@ class Chunks:
                 offsets[row + 1 : row + len(counts) + 1] += end
                 there = slice(end, end + int(counts.sum()))
                 ns[there] = _values(times)
-                loop_ns[there] = ns[there]
-                _fill(loop_ns[there], loop_times, counts)
+                stamped = _fill(loop_ns[there], loop_times, counts)
+                if not stamped.all():
+                    loop_ns[there] = np.where(np.repeat(stamped, counts), loop_ns[there], ns[there])
                 _fill(shared[there], flags, counts)
                 known[here] = _fill(tokens[there], sizes, counts)
                 row, end = here.stop, there.stop

@@ -72,8 +72,9 @@ def part_paths(folder: Path) -> list[Path]:
 def merge_parts(folder: Path) -> MergeResult:
     """Merge all parts into ``requests.parquet``, then remove them and the tape.
 
-    Memory is bounded by a row group of a part and one of the merged file. After a crash at any moment the call
-    can be repeated: the merged file names the parts that are in it. Unreadable parts stay, and then the tape too.
+    Memory is bounded by a row group of a part and one of the merged file. After a crash at any moment the
+    call can be repeated: the merged file names the parts that are in it. Unreadable parts stay, and with them
+    the tape.
 
     Raises:
         DiskFull: There is no room for the merged file beside the parts; they stay and can still be loaded.

@@ -9,25 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-__all__ = ["project_root", "scrub_paths", "scrub_text"]
+from benchkit.records.project import project_root
 
-_MARKERS = ("pyproject.toml", ".git")
+__all__ = ["scrub_paths", "scrub_text"]
+
 _ABSOLUTE = re.compile(
     r"(?<![\w.~/<>*-])(?:file://)?/([^\s/\"'`<>|;,:()\[\]{}]+)((?:/[^\s\"'`<>|;,:()\[\]{}]*)?)"
 )
-
-
-def project_root(start: Path | None = None) -> Path:
-    """Give the nearest folder at or above ``start`` that holds a project, else ``start`` itself.
-
-    Args:
-        start: Where to begin; the working folder by default. A project has ``pyproject.toml`` or is a clone.
-    """
-    begin = (start or Path.cwd()).absolute()
-    for folder in (begin, *begin.parents):
-        if any((folder / marker).exists() for marker in _MARKERS):
-            return folder
-    return begin
 
 
 def scrub_paths(value: Any, root: Path | None = None) -> Any:
