@@ -17,9 +17,8 @@ from benchkit import __version__
 from benchkit.errors import BenchkitError
 from benchkit.serving.simulated.app import App
 from benchkit.serving.simulated.http_server import Connection
+from benchkit.serving.simulated.listening import BACKLOG, listening_socket
 from benchkit.serving.simulated.settings import PRESETS, Settings, settings_for
-
-BACKLOG = 4096
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,15 +38,6 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 takes a free one."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(BACKLOG)
-    return listener
-
-
 async def serve(listener: socket.socket, settings: Settings, api_key: str) -> None:
     """Serves until SIGTERM or SIGINT; streams under way are then cut."""
     loop = asyncio.get_running_loop()
@@ -56,7 +46,9 @@ async def serve(listener: socket.socket, settings: Settings, api_key: str) -> No
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = await loop.create_server(lambda: Connection(app.handle, connections), sock=listener, backlog=BACKLOG)
+    server = await loop.create_server(
+        lambda: Connection(app.handle, connections), sock=listener, backlog=BACKLOG
+    )
     host, port = listener.getsockname()[:2]
     print(json.dumps({"event": "listening", "url": f"http://{host}:{port}", "port": port}), flush=True)
     gc.collect()

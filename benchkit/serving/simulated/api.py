@@ -15,7 +15,12 @@ from benchkit.serving.simulated.settings import Settings
 
 DEFAULT_COMPLETION_TOKENS = 16
 """The API's default ``max_tokens`` of ``/v1/completions``; chat goes on to the end of the context."""
-_STATUS_TYPES = {404: "NotFoundError", 429: "RateLimitError", 500: "InternalServerError", 503: "ServiceUnavailable"}
+_STATUS_TYPES = {
+    404: "NotFoundError",
+    429: "RateLimitError",
+    500: "InternalServerError",
+    503: "ServiceUnavailable",
+}
 
 
 class ApiError(Exception):
@@ -84,7 +89,9 @@ def read_call(body: dict[str, Any], *, chat: bool, settings: Settings, fault_hea
         ApiError: 400 or 404; or the status that a fault asks for.
     """
     check_model(body, settings)
-    faults = _faults(",".join(filter(None, (settings.fault, fault_header, str(body.get("benchkit_fault") or "")))))
+    faults = _faults(
+        ",".join(filter(None, (settings.fault, fault_header, str(body.get("benchkit_fault") or ""))))
+    )
     if faults.status:
         raise ApiError(faults.status, "This answer was asked for by benchkit_fault.")
     if _integer(body, "n", 1) != 1:

@@ -29,7 +29,9 @@ _SECOND = 1e9
 class App:
     """Answers requests; one object a server."""
 
-    def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop, *, version: str, api_key: str = "") -> None:
+    def __init__(
+        self, settings: Settings, loop: asyncio.AbstractEventLoop, *, version: str, api_key: str = ""
+    ) -> None:
         self._settings = settings
         self._version = version
         self._api_key = api_key.encode()
@@ -123,7 +125,12 @@ class App:
                 raise ApiError(400, str(error), "messages") from None
         else:
             raise ApiError(400, "give a prompt or messages", "prompt")
-        answer = {"count": len(ids), "max_model_len": self._settings.max_model_len, "tokens": ids, "token_strs": None}
+        answer = {
+            "count": len(ids),
+            "max_model_len": self._settings.max_model_len,
+            "tokens": ids,
+            "token_strs": None,
+        }
         exchange.respond(200, orjson.dumps(answer), _JSON)
 
     def _completions(self, exchange: Exchange) -> None:
@@ -147,7 +154,9 @@ class App:
         self._sequence += 1
         request_id = exchange.header(b"x-request-id") or f"{self._created:08x}{self._sequence:024x}"
         names = Names(
-            f"{'chatcmpl' if call.chat else 'cmpl'}-{request_id[:128]}", self._settings.model, int(time.time())
+            f"{'chatcmpl' if call.chat else 'cmpl'}-{request_id[:128]}",
+            self._settings.model,
+            int(time.time()),
         )
         record = None
         if self._settings.log_sends or exchange.header(b"x-benchkit-log") == "1":

@@ -124,4 +124,6 @@ class FaultyAnswer(StreamedAnswer):
 
 def _server_error() -> bytes:
     message = "EngineCore encountered an issue. See stack trace (above) for the root cause."
-    return orjson.dumps({"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}})
+    return orjson.dumps(
+        {"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}}
+    )

@@ -9,7 +9,27 @@ _LATENCY_S = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40
               960.0, 1920.0, 7680.0)  # fmt: skip
 _TTFT_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0,
            80.0, 160.0, 640.0, 2560.0)  # fmt: skip
-_ITL_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
+_ITL_S = (
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+    5.0,
+    7.5,
+    10.0,
+    20.0,
+    40.0,
+    80.0,
+)
 
 
 class Histogram:
@@ -36,7 +56,11 @@ class Histogram:
         for bound, count in zip((*map(float, self._bounds), "+Inf"), self._counts, strict=True):
             total += count
             lines.append(f'{self._name}_bucket{{{labels},le="{bound}"}} {float(total)}')
-        return [*lines, f"{self._name}_count{{{labels}}} {float(total)}", f"{self._name}_sum{{{labels}}} {self._sum}"]
+        return [
+            *lines,
+            f"{self._name}_count{{{labels}}} {float(total)}",
+            f"{self._name}_sum{{{labels}}} {self._sum}",
+        ]
 
 
 class ServerMetrics:
@@ -50,9 +74,15 @@ class ServerMetrics:
         self.succeeded = {"stop": 0, "length": 0, "abort": 0}
         self.ttft = Histogram("vllm:time_to_first_token_seconds", "Time to first token in seconds.", _TTFT_S)
         self.itl = Histogram("vllm:inter_token_latency_seconds", "Inter-token latency in seconds.", _ITL_S)
-        self.e2e = Histogram("vllm:e2e_request_latency_seconds", "End-to-end request latency in seconds.", _LATENCY_S)
-        self.queue = Histogram("vllm:request_queue_time_seconds", "Time in the waiting queue in seconds.", _LATENCY_S)
-        self.prefill = Histogram("vllm:request_prefill_time_seconds", "Time in prefill in seconds.", _LATENCY_S)
+        self.e2e = Histogram(
+            "vllm:e2e_request_latency_seconds", "End-to-end request latency in seconds.", _LATENCY_S
+        )
+        self.queue = Histogram(
+            "vllm:request_queue_time_seconds", "Time in the waiting queue in seconds.", _LATENCY_S
+        )
+        self.prefill = Histogram(
+            "vllm:request_prefill_time_seconds", "Time in prefill in seconds.", _LATENCY_S
+        )
         self.decode = Histogram("vllm:request_decode_time_seconds", "Time in decode in seconds.", _LATENCY_S)
 
     def expose(self, *, running: int, waiting: int) -> str:
@@ -66,7 +96,10 @@ class ServerMetrics:
             ("vllm:generation_tokens_total", "counter", "Tokens generated.", self.generation_tokens),
         ):
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name}{{{labels}}} {float(value)}"]
-        lines += ["# HELP vllm:request_success_total Requests that ended.", "# TYPE vllm:request_success_total counter"]
+        lines += [
+            "# HELP vllm:request_success_total Requests that ended.",
+            "# TYPE vllm:request_success_total counter",
+        ]
         for reason, count in self.succeeded.items():
             lines.append(f'vllm:request_success_total{{{labels},finished_reason="{reason}"}} {float(count)}')
         for histogram in (self.ttft, self.itl, self.e2e, self.queue, self.prefill, self.decode):

@@ -63,7 +63,9 @@ def message_text(message: Mapping[str, object]) -> str:
 
 def count_chat_tokens(messages: Sequence[Mapping[str, object]]) -> int:
     """How many tokens a chat prompt has, its template included."""
-    return GENERATION_PROMPT + sum(MESSAGE_OVERHEAD + count_tokens(message_text(message)) for message in messages)
+    return GENERATION_PROMPT + sum(
+        MESSAGE_OVERHEAD + count_tokens(message_text(message)) for message in messages
+    )
 
 
 def tokenize_chat(messages: Sequence[Mapping[str, object]]) -> list[int]:
