@@ -1,6 +1,6 @@
 """Intended times of an open loop: constant, Poisson and gamma arrivals as integer arrays, without a clock.
 
-Times are nanoseconds since the phase's start. The gaps are rounded one by one and then added up as integers, so
+Times are nanoseconds since the phase's start. The gaps are rounded one by one and then added up as integers:
 the sum has no drift, and another machine's logarithm, which may differ in its last bit, gives the same plan.
 """
 
@@ -72,8 +72,8 @@ def gamma(rate: float, shape: float, stream: Stream, *, before_ns: int | None, c
 def _standard_gamma(shape: float, stream: Stream, block: int) -> Gaps:
     """Gamma variates of scale 1, as many as one block of candidates gives.
 
-    Marsaglia and Tsang, "A simple method for generating gamma variables" (2000), on normals by Box and Muller.
-    A shape below 1 is drawn at shape + 1 and multiplied by U^(1/shape), as the paper says.
+    Marsaglia and Tsang, "A simple method for generating gamma variables" (2000), on normals by Box and
+    Muller. A shape below 1 is drawn at shape + 1 and multiplied by U^(1/shape), as the paper says.
     """
     u_radius, u_angle, u_accept, u_boost = stream.uniform(block, 4 * _BLOCK).reshape(4, _BLOCK)
     boosted = shape + 1.0 if shape < 1.0 else shape

@@ -21,7 +21,7 @@ class Lengths(NamedTuple):
 
 
 def bounds(tokens: int, spread: float) -> tuple[int, int]:
-    """Smallest and largest length, both included: ``tokens`` -+ the whole part of ``spread * tokens``, from 1 up."""
+    """Smallest and largest length, both included: ``tokens`` minus and plus the whole part of its spread."""
     reach = min(int(spread * tokens + 1e-9), tokens - 1)
     return tokens - reach, tokens + reach
 

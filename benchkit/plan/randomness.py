@@ -1,9 +1,9 @@
 """Random bits that are the same on every machine, with any version of any library, in any order of asking.
 
-A draw is named, not taken from a running generator: SHAKE-128 over (seed, repeat, phase, purpose, position) gives
-its bits. So the millionth body costs as much as the first, workers need not talk to each other, and purposes
-(times, lengths, contents) never disturb one another. NumPy's distributions promise no such thing across versions
-(NEP 19).
+A draw is named, not taken from a running generator: SHAKE-128 over (seed, repeat, phase, purpose, position)
+gives its bits. So the millionth body costs as much as the first, workers need not talk to each other, and
+purposes (times, lengths, contents) never disturb one another. NumPy's distributions promise no such thing
+across versions (NEP 19).
 """
 
 from __future__ import annotations

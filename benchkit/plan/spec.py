@@ -137,6 +137,7 @@ def _check_room(parameters: RunParameters, vocabulary: Vocabulary) -> None:
     if smallest < least:
         raise InvalidParameter(
             f"'input_tokens' asks for prompts of {smallest} tokens, but the server adds "
-            f"{vocabulary.overhead_tokens} of its own (chat template) and {parameters.prefix_tokens} are shared by 'prefix_tokens': "
+            f"{vocabulary.overhead_tokens} of its own (chat template) "
+            f"and {parameters.prefix_tokens} are shared by 'prefix_tokens': "
             f"ask for at least {least}, or use prompt_form 'token_ids' with endpoint 'completions'"
         )

@@ -22,7 +22,7 @@ class Vocabulary:
     overhead_tokens: int
     """What the server adds to any prompt: the chat template, a token for the beginning."""
     source: str
-    """Who counted: tokenizer_file, tokenize_endpoint, usage_probe, or uncounted (one token a word assumed)."""
+    """Who counted: tokenizer_file, tokenize_endpoint, usage_probe, or uncounted (a token a word assumed)."""
 
     def __post_init__(self) -> None:
         """Refuse words that could not give exact lengths.
