@@ -1,0 +1,11 @@
+"""The charts of a run, each a builder `f(run) -> altair.Chart` that answers the question in its title.
+
+`run` is what `benchkit.run` or `benchkit.load_run` gave, or a stored run. Everything is aggregated before it
+is drawn, so that a run of 100,000 requests makes charts as small as one of 100. `renderer.enable()` makes
+them show in any notebook.
+"""
+
+from benchkit.report.charts_distribution import client, gaps, latency, ttft
+from benchkit.report.charts_time import slowing, throughput, timeline
+
+__all__ = ["client", "gaps", "latency", "slowing", "throughput", "timeline", "ttft"]

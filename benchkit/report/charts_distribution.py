@@ -1,0 +1,243 @@
+"""Charts of how values are distributed: time to first token, latency, gaps, the client's own lag."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from benchkit.report import frames, frames_time, theme
+from benchkit.report.drawing import Drawing, nothing
+from benchkit.report.frames import Floats, RunLike
+
+_MARKED: Final = (0.5, 0.9, 0.95, 0.99)
+_DECADES: Final = [0.001, 0.01, 0.1, 1, 10, 100, 1000, 10000]
+_LEAST_MS: Final = 0.001
+_DASHES: Final = ([1, 0], [7, 3], [2, 2])
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """A sorted sample, its name, and what one value of it is."""
+
+    name: str
+    sample: Floats
+    noun: str
+
+
+def ttft(run: RunLike) -> Drawing:
+    """How long do people wait for the first token? Its distribution over requests, in milliseconds.
+
+    Counted from the moment the request was sent and, where that differs, also from the moment it was due.
+    """
+    requests = frames.measured(run)
+    return _with_schedule(
+        requests,
+        sent="ttft_ms",
+        due="ttft_from_schedule_ms",
+        title="How long until the first token?",
+        axis="time to first token (ms)",
+    )
+
+
+def latency(run: RunLike) -> Drawing:
+    """How long until the whole answer is there? Its distribution over requests, in milliseconds."""
+    requests = frames.measured(run)
+    return _with_schedule(
+        requests,
+        sent="latency_ms",
+        due="latency_from_schedule_ms",
+        title="How long until the whole answer?",
+        axis="latency (ms)",
+    )
+
+
+def gaps(run: RunLike) -> Drawing:
+    """How evenly does the answer flow? Gaps between chunks and each request's longest pause, in ms."""
+    pauses = frames.values(frames.measured(run), "max_gap_ms")
+    return _distribution(
+        [
+            _Series("every gap between chunks", frames.gaps_ms(run), "gap"),
+            _Series("longest pause of each request", pauses, "request"),
+        ],
+        title="How evenly does the answer flow?",
+        axis="gap between chunks (ms)",
+    )
+
+
+def client(run: RunLike) -> Drawing:
+    """How far can the client be trusted? What it added itself: late sends and late pick-up, in milliseconds.
+
+    The upper part is how they are distributed, the lower part the worst of each stretch of time, which shows
+    whether it was one hiccup or a habit.
+    """
+    requests = frames.measured(run)
+    requests["lag_ms"] = frames.column(requests, "pickup_lag_max_ns") / frames.MS
+    late, lag = "sent after it was due (lateness)", "picked up after it arrived (lag)"
+    spread = _distribution(
+        [
+            _Series(late, frames.values(requests, "lateness_ms"), "request"),
+            _Series(lag, frames.lags_ms(run), "chunk"),
+        ],
+        title="How far can the client be trusted?",
+        axis="the client's own delay (ms)",
+        note="A delay that is small against the times above cannot have changed them much.",
+    )
+    return alt.vconcat(spread, _worst_over_time(run, requests, {late: "lateness_ms", lag: "lag_ms"}))
+
+
+def _with_schedule(requests: pd.DataFrame, *, sent: str, due: str, title: str, axis: str) -> Drawing:
+    series = [_Series("from the moment it was sent", frames.values(requests, sent), "request")]
+    scheduled = frames.values(requests, due)
+    if len(scheduled) and len(series[0].sample) and _differ(series[0].sample, scheduled):
+        series.append(_Series("from the moment it was due", scheduled, "request"))
+    return _distribution(series, title=title, axis=axis)
+
+
+def _differ(one: Floats, other: Floats) -> bool:
+    """Whether two samples are apart by more than a line's width at any marked percentile."""
+    a, b = np.quantile(one, _MARKED), np.quantile(other, _MARKED)
+    return bool(np.any(np.abs(a - b) > 0.01 * np.maximum(a, 1e-3)))
+
+
+def _distribution(series: list[_Series], *, title: str, axis: str, note: str = "") -> Drawing:
+    known = [one for one in series if len(one.sample)]
+    if not known:
+        return nothing(title, "No request gave a value.")
+    logarithmic = _is_wide(known)
+    points = pd.concat(frames.ecdf(one.sample, one.name) for one in known)
+    marks = pd.concat(_percentiles(one) for one in known)
+    if logarithmic:
+        floor = _floor(known)
+        points["value"] = points["value"].clip(lower=floor)
+        marks["value"] = marks["value"].clip(lower=floor)
+    scale = alt.Scale(type="log", nice=False) if logarithmic else alt.Scale(zero=False, nice=True)
+    names = [one.name for one in known]
+    told_axis = axis + (", logarithmic" if logarithmic else "")
+    x = alt.X("value:Q", title=told_axis, scale=scale, axis=_value_axis(logarithmic))
+    y = alt.Y(
+        "share:Q",
+        title="share at or below",
+        axis=alt.Axis(format="%", tickCount=5),
+        scale=alt.Scale(domain=[0, 1]),
+    )
+    legend = alt.Legend(symbolType="stroke") if len(known) > 1 else None
+    color = alt.Color("series:N", scale=alt.Scale(domain=names), legend=legend)
+    dashes = alt.Scale(domain=names, range=list(_DASHES[: len(names)]))
+    dash = alt.StrokeDash("series:N", scale=dashes, legend=legend)
+    tooltip = [
+        alt.Tooltip("series:N", title="what"),
+        alt.Tooltip("value:Q", title="ms", format=",.3~f"),
+        alt.Tooltip("share:Q", title="share at or below", format=".2%"),
+    ]
+    line = (
+        alt.Chart(points)
+        .mark_line(interpolate="step-after", point={"opacity": 0, "size": 40})
+        .encode(x=x, y=y, color=color, strokeDash=dash, tooltip=tooltip)
+    )
+    dots = (
+        alt.Chart(marks)
+        .mark_point(filled=True, opacity=1, size=55)
+        .encode(
+            x="value:Q",
+            y="share:Q",
+            color=color,
+            tooltip=[alt.Tooltip("label:N", title="percentile"), *tooltip[:2]],
+        )
+    )
+    subtitle = [_sentence(one, with_name=len(known) > 1) for one in known] + ([note] if note else [])
+    return alt.layer(line, dots).properties(
+        width=theme.WIDTH, height=230, title=alt.Title(title, subtitle=subtitle)
+    )
+
+
+def _sentence(one: _Series, *, with_name: bool) -> str:
+    """The sample in words: what, how many, and the percentiles that so many values resolve."""
+    n = len(one.sample)
+    known = [q for q in _MARKED if resolved(n, q)]
+    told = [f"p{100 * q:g} {_amount(np.quantile(one.sample, q))}" for q in known]
+    missing = [f"p{100 * q:g} needs {needed(q):,}" for q in _MARKED[len(known) :][:1]]
+    head = f"{one.name}: " if with_name else ""
+    many = f"{n:,} {one.noun}{'' if n == 1 else 's'}"
+    return head + " · ".join([many, *told, f"max {_amount(one.sample[-1])} ms", *missing])
+
+
+def needed(q: float) -> int:
+    """How many independent values hold a 95 % interval for quantile `q`: q**n <= 0.025, so 368 for p99.
+
+    With fewer the largest value lies below the quantile too often (distribution-free order statistics).
+    """
+    return math.ceil(math.log(0.025) / math.log(q))
+
+
+def resolved(n: int, q: float) -> bool:
+    """Whether a sample of `n` says anything about quantile `q`."""
+    return n >= needed(q)
+
+
+def _percentiles(one: _Series) -> pd.DataFrame:
+    rows = [
+        {"value": float(np.quantile(one.sample, q)), "share": q, "series": one.name, "label": f"p{100 * q:g}"}
+        for q in _MARKED
+        if resolved(len(one.sample), q)
+    ]
+    return pd.DataFrame(rows, columns=["value", "share", "series", "label"])
+
+
+def _worst_over_time(run: RunLike, requests: pd.DataFrame, columns: dict[str, str]) -> Drawing:
+    grid = frames_time.bins(run)
+    at = frames.column(requests, "sent_ns")
+    parts = []
+    for name, column in columns.items():
+        worst = np.maximum(grid.largest(at, frames.column(requests, column)), _LEAST_MS)
+        parts.append(pd.DataFrame({"start_s": grid.start_s, "worst": worst, "series": name}))
+    table = pd.concat(parts).dropna()
+    names = list(columns)
+    chart: Drawing = (
+        alt.Chart(table)
+        .mark_point(filled=True, size=28, opacity=0.9)
+        .encode(
+            x=alt.X("start_s:Q", title="seconds since the window began", axis=alt.Axis(grid=False)),
+            y=alt.Y(
+                "worst:Q",
+                title=f"worst in {grid.length_s:g} s (ms)",
+                scale=alt.Scale(type="log", nice=True),
+                axis=alt.Axis(values=_DECADES, format=",.6~f"),
+            ),
+            color=alt.Color("series:N", scale=alt.Scale(domain=names)),
+            shape=alt.Shape("series:N", scale=alt.Scale(domain=names, range=["circle", "triangle-up"])),
+            tooltip=[
+                alt.Tooltip("series:N", title="what"),
+                alt.Tooltip("start_s:Q", title="second", format=".2f"),
+                alt.Tooltip("worst:Q", title="worst (ms)", format=",.3~f"),
+            ],
+        )
+        .properties(width=theme.WIDTH, height=110)
+    )
+    return chart
+
+
+def _is_wide(series: list[_Series]) -> bool:
+    """Whether the values span so much that a linear axis would hide most of them."""
+    low = min(float(np.quantile(one.sample, 0.05)) for one in series)
+    high = max(float(one.sample[-1]) for one in series)
+    return high > 30 * max(low, _LEAST_MS)
+
+
+def _floor(series: list[_Series]) -> float:
+    """The least value that a logarithmic axis shows; what is below is drawn on it."""
+    positive = [float(one.sample[one.sample > 0][0]) for one in series if (one.sample > 0).any()]
+    return max(min(positive, default=_LEAST_MS), _LEAST_MS)
+
+
+def _value_axis(logarithmic: bool) -> alt.Axis:
+    return alt.Axis(format=",.6~f", tickCount=6 if logarithmic else 8, labelOverlap=True)
+
+
+def _amount(value: float) -> str:
+    digits = 3 if value < 0.1 else 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:,.{digits}f}"

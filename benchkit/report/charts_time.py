@@ -1,0 +1,188 @@
+"""Charts along a run's time: single requests, throughput, requests under way, and whether it slowed down."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from benchkit.report import frames, frames_time, frames_timeline, theme
+from benchkit.report.drawing import Drawing, nothing
+from benchkit.report.frames import RunLike
+
+_SECONDS: Final = "seconds since the window began"
+_HOW_TO: Final = "Drag to move, Alt + wheel to zoom, double click to reset."
+
+
+def timeline(run: RunLike, limit: int = 200) -> Drawing:
+    """Where did requests spend their time? Those under way together lie side by side.
+
+    At most `limit` are shown, consecutive ones from the middle of the window.
+    """
+    title = "Where did requests spend their time?"
+    table = frames_timeline.timeline(run, limit)
+    if not table.shown:
+        return nothing(title, "No request was sent.")
+    pitch = min(22.0, max(3.0, 300 / table.lanes))
+    thickness = 0.75 if pitch > 5 else 0.9
+    click = alt.selection_point(fields=["stage"], bind="legend")
+    y_scale = alt.Scale(domain=[0, table.lanes], reverse=True, nice=False)
+    bars = (
+        alt.Chart(table.stages.assign(lane_end=table.stages["lane"] + thickness))
+        .mark_rect()
+        .encode(
+            x=_time_axis("begin_s:Q"),
+            x2="end_s:Q",
+            y=alt.Y(
+                "lane:Q", title="under way together", scale=y_scale, axis=alt.Axis(grid=False, labels=False)
+            ),
+            y2="lane_end:Q",
+            color=alt.Color(
+                "stage:N",
+                scale=alt.Scale(domain=list(frames_timeline.STAGES), range="ordinal"),
+                legend=alt.Legend(symbolType="square"),
+            ),
+            opacity=alt.condition(click, alt.value(1), alt.value(0.15)),
+            tooltip=[
+                alt.Tooltip("request:N"),
+                alt.Tooltip("stage:N"),
+                alt.Tooltip("took_ms:Q", title="took (ms)", format=",.1f"),
+                alt.Tooltip("begin_s:Q", title="from (s)", format=".3f"),
+                alt.Tooltip("outcome:N"),
+                alt.Tooltip("output_tokens:Q", title="output tokens", format=",d"),
+            ],
+        )
+        .add_params(click, _zoom())
+    )
+    layers = [bars]
+    if len(table.ends):
+        crosses = alt.Chart(table.ends.assign(middle=table.ends["lane"] + thickness / 2))
+        layers.append(
+            crosses.mark_point(shape="cross", angle=45, size=70, filled=True, opacity=1).encode(
+                x="end_s:Q", y="middle:Q", color=alt.value(theme.MARK), tooltip=["outcome:N"]
+            )
+        )
+    which = (
+        f"all {table.total:,} requests"
+        if table.shown == table.total
+        else f"{table.shown} of {table.total:,} requests, consecutive ones from the middle of the window"
+    )
+    how = "A cross ends a request that did not end well. " if len(table.ends) else ""
+    return alt.layer(*layers).properties(
+        width=theme.WIDTH,
+        height=round(pitch * table.lanes),
+        title=alt.Title(title, subtitle=[which, how + _HOW_TO]),
+    )
+
+
+def throughput(run: RunLike) -> Drawing:
+    """How much came out, and how much was under way? Output tokens a second above requests in flight."""
+    tokens, flying = frames_time.tokens_per_s(run), frames_time.in_flight(run)
+    grid = frames_time.bins(run)
+    whole = tokens[(tokens["start_s"] >= 0) & (tokens["start_s"] < grid.span.length_s)]
+    mean = float(whole["tokens_per_s"].mean()) if len(whole) else 0.0
+    out = (
+        alt.Chart(tokens)
+        .mark_line(interpolate="step-after", opacity=1, point={"opacity": 0, "size": 40})
+        .encode(
+            x=_time_axis("start_s:Q", title=None),
+            y=alt.Y("tokens_per_s:Q", title="output tokens/s", scale=alt.Scale(zero=True)),
+            tooltip=[
+                alt.Tooltip("start_s:Q", title="second", format=".2f"),
+                alt.Tooltip("tokens_per_s:Q", title="tokens/s", format=",.1f"),
+            ],
+        )
+        .add_params(_zoom())
+    )
+    states = [frames_time.STREAMING, frames_time.WAITING]
+    flying["layer"] = flying["state"].map({frames_time.STREAMING: 0, frames_time.WAITING: 1})
+    under_way = (
+        alt.Chart(flying)
+        .mark_area(interpolate="step-after")
+        .encode(
+            x=_time_axis("start_s:Q"),
+            y=alt.Y("requests:Q", title="requests in flight", stack="zero"),
+            color=alt.Color(
+                "state:N", scale=alt.Scale(domain=states), legend=alt.Legend(symbolType="square")
+            ),
+            order=alt.Order("layer:Q"),
+            tooltip=[
+                alt.Tooltip("start_s:Q", title="second", format=".2f"),
+                alt.Tooltip("state:N"),
+                alt.Tooltip("requests:Q", format=",.2f"),
+            ],
+        )
+    )
+    subtitle = [
+        f"{mean:,.0f} tokens/s over the window, by when they came in; drawn as means of {grid.length_s:g} s",
+        "dashed: the measured window; before it the warm-up, after it the drain",
+    ]
+    chart: Drawing = alt.vconcat(
+        alt.layer(out, _window_rules(run)).properties(width=theme.WIDTH, height=170),
+        alt.layer(under_way, _window_rules(run)).properties(width=theme.WIDTH, height=130),
+        title=alt.Title("How much came out, and how much was under way?", subtitle=subtitle),
+    ).resolve_scale(x="shared")
+    return chart
+
+
+def slowing(run: RunLike) -> Drawing:
+    """Did it get slower as the run went on? Median and p95 of TTFT by when requests were due."""
+    requests = frames.measured(run)
+    told = frames_time.over_time(frames.window(run), requests, "ttft_ms")
+    names = ["median", "p95"]
+    n = int(requests["ttft_ms"].notna().sum())
+    chart: Drawing = (
+        alt.Chart(told.table)
+        .mark_line(point={"size": 22, "filled": True})
+        .encode(
+            x=alt.X(
+                "middle_s:Q",
+                title=_SECONDS,
+                scale=alt.Scale(domain=[0, frames.window(run).length_s]),
+                axis=alt.Axis(format="~g"),
+            ),
+            y=alt.Y("value:Q", title="time to first token (ms)", scale=alt.Scale(zero=True)),
+            color=alt.Color(
+                "statistic:N", scale=alt.Scale(domain=names), legend=alt.Legend(symbolType="stroke")
+            ),
+            strokeDash=alt.StrokeDash("statistic:N", scale=alt.Scale(domain=names, range=[[1, 0], [6, 3]])),
+            tooltip=[
+                alt.Tooltip("middle_s:Q", title="about second", format=".2f"),
+                alt.Tooltip("statistic:N"),
+                alt.Tooltip("value:Q", title="ms", format=",.1f"),
+                alt.Tooltip("count:Q", title="requests"),
+            ],
+        )
+        .properties(
+            width=theme.WIDTH,
+            height=170,
+            title=alt.Title(
+                "Did it get slower as the run went on?",
+                subtitle=f"{n:,} requests, by when they were due, {told.length_s:g} s a point; "
+                "p95 where there are 20 or more",
+            ),
+        )
+    )
+    return chart
+
+
+def _time_axis(field: str, title: str | None = _SECONDS) -> alt.X:
+    return alt.X(
+        field, title=title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(format="~g", tickCount=10)
+    )
+
+
+def _window_rules(run: RunLike) -> alt.Chart:
+    span = frames.window(run)
+    edges = pd.DataFrame(
+        {"at_s": np.array([0.0, span.length_s]), "what": ["the window begins", "the window ends"]}
+    )
+    rules: alt.Chart = alt.Chart(edges).mark_rule(strokeWidth=1.2).encode(x="at_s:Q", tooltip=["what:N"])
+    return rules
+
+
+def _zoom() -> alt.Parameter:
+    """Zoom in time only, and not by the bare wheel, which belongs to the page."""
+    return alt.selection_interval(bind="scales", encodings=["x"], zoom="wheel![event.altKey]")
