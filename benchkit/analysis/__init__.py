@@ -1,1 +1,1 @@
-"""Numbers from records: pure functions, tables in and out."""
+"""Numbers from records: metrics, rates, objectives, and whether a run can be believed; pure functions."""

@@ -1,0 +1,71 @@
+"""A run's records turned into samples, once, for the summary, the objectives and the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchkit.analysis.columns import RequestColumns, read_columns
+from benchkit.analysis.definitions import request_values
+from benchkit.analysis.events import EventSamples, event_samples, gaps_ns, longest_gaps_ns
+from benchkit.analysis.occupancy import in_flight
+from benchkit.analysis.quantiles import Sample
+from benchkit.analysis.window import Window
+from benchkit.records.chunks import Chunks
+from benchkit.records.kinds import Outcome
+
+Floats = NDArray[np.float64]
+
+WITH_FAILURES = ("ttft_ms", "ttft_from_schedule_ms", "latency_ms", "latency_from_schedule_ms")
+"""Metrics that are also given with failures counted as worse than any value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Samples of every metric in one window."""
+
+    columns: RequestColumns
+    chunks: Chunks
+    window: Window
+    values: dict[str, Floats]
+    """Per-request metrics of all rows, of both phases; NaN where a request gives none."""
+    samples: dict[str, Sample]
+    """Every metric but ``in_flight``."""
+    occupancy: dict[str, Any]
+    """Statistics of ``in_flight``."""
+
+    @property
+    def without_value(self) -> dict[str, int]:
+        """For each of ``WITH_FAILURES``, the requests of the window that never gave a value.
+
+        Failed and shed requests, and incomplete ones without this value: they ran longer than any that ended.
+        Interrupted requests are left out: it was us who stopped them.
+        """
+        columns = self.columns
+        bad = columns.is_outcome(Outcome.FAILED, Outcome.SHED, Outcome.INCOMPLETE) & columns.in_phase
+        return {name: int((bad & np.isnan(self.values[name])).sum()) for name in WITH_FAILURES}
+
+
+def measure(requests: pd.DataFrame, chunks: Chunks, window: Window) -> Measured:
+    """Samples of every metric.
+
+    Args:
+        requests: the request table, both phases.
+        chunks: the events of the same rows.
+        window: requests count by their phase, events by their stamp.
+    """
+    columns = read_columns(requests)
+    gaps = gaps_ns(chunks)
+    values = request_values(columns, chunks, longest_gaps_ns(chunks, gaps))
+    events: EventSamples = event_samples(chunks, gaps, columns.ok | columns.censored, window)
+    samples = {name: Sample(array[columns.in_phase]) for name, array in values.items()}
+    samples |= {
+        "itl_ms": events.itl,
+        "chunk_gap_ms": events.chunk_gap,
+        "tokens_per_chunk": events.tokens_per_chunk,
+    }
+    return Measured(columns, chunks, window, values, samples, in_flight(columns, window))

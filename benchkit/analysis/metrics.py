@@ -1,0 +1,158 @@
+"""The summary of a run, as summary.json holds it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchkit.analysis import rates as rating
+from benchkit.analysis.catalogue import METRICS, RATES
+from benchkit.analysis.columns import RequestColumns
+from benchkit.analysis.definitions import DEFINITIONS, Definition, per_request
+from benchkit.analysis.measured import WITH_FAILURES, Measured, measure
+from benchkit.analysis.quantiles import PERCENTILES
+from benchkit.analysis.slo import evaluate, good_requests
+from benchkit.analysis.validity import judge
+from benchkit.analysis.window import Window
+from benchkit.objectives import Objective
+from benchkit.records.chunks import Chunks
+from benchkit.records.kinds import Outcome
+
+__all__ = [
+    "DEFINITIONS",
+    "SUMMARY_SCHEMA",
+    "Definition",
+    "Window",
+    "build_summary",
+    "per_request",
+    "summarise",
+]
+
+SUMMARY_SCHEMA = 1
+
+
+def summarise(
+    requests: pd.DataFrame,
+    chunks: Chunks,
+    window: Window,
+    *,
+    repeat: int | None = None,
+    objectives: Sequence[Objective] = (),
+) -> dict[str, Any]:
+    """Every metric and rate of one window, JSON-able.
+
+    Args:
+        requests: the request table, both phases.
+        chunks: the events of the same rows.
+        window: requests count by their phase, events and tokens by their stamp.
+        repeat: only requests of this repeat; None for all.
+        objectives: what goodput asks of a request.
+
+    Returns:
+        ``start_s``, ``end_s``, ``metrics``, ``rates`` and ``totals`` (the numerators of the rates).
+    """
+    if repeat is not None and "repeat" in requests:
+        rows = requests["repeat"].to_numpy() == repeat
+        requests, chunks = requests[rows], _rows_of(chunks, rows)
+    return _window_summary(measure(requests, chunks, window), objectives)
+
+
+def build_summary(
+    requests: pd.DataFrame,
+    chunks: Chunks,
+    *,
+    window: Window,
+    objectives: Sequence[Objective],
+    load_facts: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The whole summary.json of a run: outcomes, metrics and rates, objectives, verdict.
+
+    Args:
+        requests: the request table, both phases.
+        chunks: the events of the same rows.
+        window: the measured stretch.
+        objectives: parsed ``slo`` parameters.
+        load_facts: the manifest's ``load``: what the load processes say of themselves; any part may be
+            missing.
+        parameters: the run's resolved parameters.
+    """
+    measured = measure(requests, chunks, window)
+    whole = _window_summary(measured, objectives)
+    rated = {name: rate["value"] for name, rate in whole["rates"].items()}
+    summary: dict[str, Any] = {
+        "schema": SUMMARY_SCHEMA,
+        "requests": count_outcomes(requests, measured.columns),
+        "windows": {"whole": whole, "steady": None},
+        "slo": [evaluate(objective, measured, rated).as_dict() for objective in objectives],
+    }
+    summary["validity"] = judge(requests, chunks, window, load_facts, parameters, summary)
+    return summary
+
+
+def count_outcomes(requests: pd.DataFrame, columns: RequestColumns) -> dict[str, Any]:
+    """How many requests of the window ended in which way; ``by_kind`` names what failed or was shed."""
+    counts: dict[str, Any] = {
+        str(outcome): int((columns.is_outcome(outcome) & columns.in_phase).sum()) for outcome in Outcome
+    }
+    kinds = requests["error_kind"][columns.in_phase].dropna() if "error_kind" in requests else ()
+    counts["by_kind"] = dict(sorted(Counter(str(kind) for kind in kinds).items()))
+    return counts
+
+
+def _window_summary(measured: Measured, objectives: Sequence[Objective]) -> dict[str, Any]:
+    window = measured.window
+    good = good_requests(objectives, measured)
+    totals = rating.count(measured.columns, measured.chunks, window, good)
+    rated = rating.rates(totals, window)
+    return {
+        "start_s": window.start_ns / 1e9,
+        "end_s": window.end_ns / 1e9,
+        "metrics": {
+            metric.name: {"unit": metric.unit} | _describe(metric.name, measured) for metric in METRICS
+        },
+        "rates": {rate.name: {"unit": rate.unit, "value": rated[rate.name], "ci95": None} for rate in RATES},
+        "totals": {
+            "requests": totals.requests,
+            "output_tokens": totals.output_tokens,
+            "prompt_tokens": totals.prompt_tokens,
+        },
+    }
+
+
+def _describe(name: str, measured: Measured) -> dict[str, Any]:
+    if name == "in_flight":
+        return measured.occupancy | {"ci95": None}
+    sample = measured.samples[name]
+    described = sample.describe() | {"ci95": None}
+    if name in WITH_FAILURES:
+        worse = measured.without_value[name]
+        described["with_failures"] = {"count": sample.total + worse} | {
+            key: _or_fails(sample.percentile(percent, worse=worse)) if sample.total + worse else None
+            for key, percent in PERCENTILES
+        }
+    return described
+
+
+def _or_fails(value: float) -> float | str:
+    """JSON has no infinity: a percentile that lands among the failures "fails"."""
+    return value if math.isfinite(value) else "fails"
+
+
+def _rows_of(chunks: Chunks, rows: np.ndarray[Any, np.dtype[np.bool_]]) -> Chunks:
+    counts = np.diff(chunks.offsets)
+    events = np.repeat(rows, counts)
+    offsets = np.concatenate(([0], np.cumsum(counts[rows])))
+    return Chunks(
+        offsets=offsets,
+        ns=chunks.ns[events],
+        loop_ns=chunks.loop_ns[events],
+        tokens=chunks.tokens[events],
+        known=chunks.known[rows],
+        shared=chunks.shared[events],
+    )

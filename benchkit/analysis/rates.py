@@ -1,0 +1,66 @@
+"""Rates: what happened in the window over its length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.analysis.columns import RequestColumns
+from benchkit.analysis.events import tokens_in
+from benchkit.analysis.window import Window
+from benchkit.records.chunks import Chunks
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What was counted in a window; each rate is one of these over the window's length."""
+
+    requests: int
+    output_tokens: float
+    prompt_tokens: float | None
+    """Of requests whose first token was stamped in the window; null when no prompt's length is known."""
+    offered: int
+    sent: int
+    good: int | None
+    """null without a per-request objective."""
+
+
+def count(columns: RequestColumns, chunks: Chunks, window: Window, good: Flags | None) -> Totals:
+    """The window's totals, by stamps, warm-up requests included.
+
+    Args:
+        columns: all requests.
+        chunks: their events.
+        window: the window.
+        good: which requests meet every per-request objective; None when there is none.
+    """
+    ended = columns.ok & window.holds(columns.end)
+    prompts = columns.prompt_tokens[window.holds(columns.first_token)]
+    unknown = bool(prompts.size) and bool(np.isnan(prompts).all())
+    return Totals(
+        requests=int(ended.sum()),
+        output_tokens=tokens_in(chunks, columns.output_tokens, window),
+        prompt_tokens=None if unknown else float(np.nansum(prompts)),
+        offered=int(window.holds(columns.scheduled).sum()),
+        sent=int(window.holds(columns.sent).sum()),
+        good=None if good is None else int((ended & good).sum()),
+    )
+
+
+def rates(totals: Totals, window: Window) -> dict[str, float | None]:
+    """Every rate of a summary, a second; null where its total is, or where the window has no length."""
+    tokens = None if totals.prompt_tokens is None else totals.output_tokens + totals.prompt_tokens
+    found = {
+        "requests_per_s": totals.requests,
+        "output_tokens_per_s": totals.output_tokens,
+        "total_tokens_per_s": tokens,
+        "offered_per_s": totals.offered,
+        "sent_per_s": totals.sent,
+        "goodput_per_s": totals.good,
+    }
+    length = window.length_s
+    return {name: None if total is None or length <= 0 else total / length for name, total in found.items()}

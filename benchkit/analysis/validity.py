@@ -1,0 +1,184 @@
+"""Whether a run's numbers can be believed: evidence against the table of thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchkit.analysis.columns import RequestColumns, read_columns
+from benchkit.analysis.lockstep import lockstep_chance
+from benchkit.analysis.thresholds import BY_NAME, THRESHOLDS, Threshold
+from benchkit.analysis.window import Window
+from benchkit.records.chunks import Chunks
+from benchkit.records.kinds import TokenSource
+
+__all__ = ["THRESHOLDS", "Threshold", "evidence", "judge"]
+
+_NS_PER_MS = 1e6
+_OPEN_LOOPS = ("constant", "poisson", "gamma")
+_STANDSTILL_MS = 20.0
+"""Below it, events that share a read are close; a loop that stood still for longer has blurred them."""
+
+
+def judge(  # noqa: PLR0917 - the contract's order
+    requests: pd.DataFrame,
+    chunks: Chunks,
+    window: Window,
+    load_facts: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    summary: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The verdict on a run, as summary.json holds it.
+
+    Args:
+        requests: the request table, both phases.
+        chunks: the events of the same rows.
+        window: the measured stretch.
+        load_facts: the manifest's ``load``; what is missing is not judged.
+        parameters: the run's resolved parameters.
+        summary: the summary so far: ``requests`` and ``windows.whole``.
+
+    Returns:
+        ``verdict`` (valid, suspect, invalid), ``reasons`` (name, level, value, unit, threshold, what, reason,
+        remedy; the invalidating ones first) and ``checked``: the names of what could be judged.
+    """
+    values = evidence(requests, chunks, window, load_facts, parameters, summary)
+    reasons = []
+    for name, value in values.items():
+        threshold = BY_NAME[name]
+        level = threshold.level(value)
+        if level is not None:
+            reasons.append(
+                {
+                    "name": name,
+                    "level": level,
+                    "value": value,
+                    "unit": threshold.unit,
+                    "threshold": threshold.limit(level),
+                    "what": threshold.means,
+                    "reason": threshold.reason,
+                    "remedy": threshold.remedy,
+                }
+            )
+    order = [threshold.name for threshold in THRESHOLDS]
+    reasons.sort(key=lambda reason: (reason["level"] != "invalid", order.index(str(reason["name"]))))
+    verdict = reasons[0]["level"] if reasons else "valid"
+    return {"verdict": verdict, "reasons": reasons, "checked": [name for name in order if name in values]}
+
+
+def evidence(  # noqa: PLR0917 - as judge
+    requests: pd.DataFrame,
+    chunks: Chunks,
+    window: Window,
+    load_facts: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    summary: Mapping[str, Any],
+) -> dict[str, float]:
+    """The value of every check that can be made, by name; arguments as of ``judge``."""
+    columns = read_columns(requests)
+    found = [
+        *_of_outcomes(summary["requests"]),
+        *_of_extent(window, load_facts, summary),
+        *_of_loop(columns, window, parameters),
+        *_of_sends(summary),
+        *_of_client(chunks, load_facts, parameters, summary),
+        *_of_tokens(requests, columns, chunks),
+    ]
+    return {name: float(value) for name, value in found if value is not None}
+
+
+_Found = Iterator[tuple[str, float | None]]
+
+
+def _of_outcomes(counts: Mapping[str, Any]) -> _Found:
+    yield "no_ok_request", counts["ok"]
+    decided = counts["ok"] + counts["failed"] + counts["shed"]
+    if decided:
+        yield "failures", counts["failed"] / decided
+        yield "shed", counts["shed"] / decided
+    if decided + counts["incomplete"]:
+        yield "incomplete", counts["incomplete"] / (decided + counts["incomplete"])
+
+
+def _of_extent(window: Window, load_facts: Mapping[str, Any], summary: Mapping[str, Any]) -> _Found:
+    stopped_by = load_facts.get("stopped_by")
+    yield "worker_died", int(stopped_by == "worker_died")
+    yield "stopped_early", int(stopped_by is not None and stopped_by != "worker_died")
+    p95 = summary["windows"]["whole"]["metrics"]["latency_ms"]["p95"]
+    if p95:
+        yield "short_window", window.length_s * 1e3 / p95
+
+
+def _of_loop(columns: RequestColumns, window: Window, parameters: Mapping[str, Any]) -> _Found:
+    load = parameters.get("load")
+    if load == "concurrent":
+        starts = columns.sent[window.holds(columns.sent)]
+        yield "lockstep", lockstep_chance(starts, int(parameters.get("concurrency") or 0))
+    sent = columns.in_phase & ~np.isnan(columns.sent)
+    if load in _OPEN_LOOPS and sent.any():
+        yield "throttled", float((columns.waited[sent] > 0).mean())
+
+
+def _of_sends(summary: Mapping[str, Any]) -> _Found:
+    lateness = summary["windows"]["whole"]["metrics"]["lateness_ms"]
+    yield "lateness_p99", lateness["p99"]
+    yield "lateness_max", lateness["max"]
+
+
+def _of_client(
+    chunks: Chunks, load_facts: Mapping[str, Any], parameters: Mapping[str, Any], summary: Mapping[str, Any]
+) -> _Found:
+    workers = [worker for worker in load_facts.get("workers") or () if worker]
+    httpx_used = parameters.get("transport") == "httpx"
+    yield "httpx_transport", int(httpx_used)
+    without = [worker for worker in workers if worker.get("kernel_times") is False]
+    # The stock transport never has them: one reason says it.
+    yield "no_kernel_times", None if httpx_used or not workers else len(without)
+    if len(without) < max(len(workers), 1):
+        seen = summary["windows"]["whole"]["metrics"]["pickup_lag_ms"]["max"]
+        yield "pickup_lag_p99", _largest(workers, "pickup_lag_p99_ns", _NS_PER_MS)
+        lag_max = _largest(workers, "pickup_lag_max_ns", _NS_PER_MS)
+        yield "pickup_lag_max", max((value for value in (lag_max, seen) if value is not None), default=None)
+    loop_gap = _largest(workers, "loop_gap_max_ns", _NS_PER_MS)
+    yield "loop_gap_max", loop_gap
+    yield "worker_cpu", _largest(workers, "cpu_share")
+    yield "clock_steps", _largest(workers, "clock_offset_steps_ns", _NS_PER_MS)
+    if workers:
+        yield "limits_hit", sum(len(worker.get("limits_hit") or ()) for worker in workers)
+    shared = _shared_share(chunks, workers)
+    yield "shared_stamps", shared
+    if shared is not None and loop_gap is not None:
+        yield "blurred_stamps", shared if loop_gap >= _STANDSTILL_MS else 0.0
+
+
+def _shared_share(chunks: Chunks, workers: Sequence[Mapping[str, Any]]) -> float | None:
+    """Censored events among all; of the records where there are events, else as the workers counted."""
+    if chunks.shared.size:
+        return float(chunks.shared.mean())
+    events = sum(worker.get("events") or 0 for worker in workers)
+    return sum(worker.get("shared_events") or 0 for worker in workers) / events if events else None
+
+
+def _of_tokens(requests: pd.DataFrame, columns: RequestColumns, chunks: Chunks) -> _Found:
+    ok = columns.ok & columns.in_phase
+    if not ok.any():
+        return
+    yield "tokens_unknown", float((~chunks.known[ok]).mean())
+    if "token_source" in requests:
+        sources = requests["token_source"].to_numpy(dtype=object)
+        yield "tokens_assumed", float((sources[ok] == str(TokenSource.EVENTS)).mean())
+
+
+def _largest(workers: Sequence[Mapping[str, Any]], key: str, divisor: float = 1.0) -> float | None:
+    """The largest of what the workers say; a list counts by its largest magnitude."""
+    found = []
+    for worker in workers:
+        value = worker.get(key)
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            value = max((abs(each) for each in value), default=None)
+        if value is not None:
+            found.append(abs(float(value)) / divisor)
+    return max(found, default=None)
