@@ -128,22 +128,33 @@ def throughput(run: RunLike) -> Drawing:
 
 
 def slowing(run: RunLike) -> Drawing:
-    """Did it get slower as the run went on? Median and p95 of TTFT by when requests were due."""
-    requests = frames.measured(run)
-    told = frames_time.over_time(frames.window(run), requests, "ttft_ms")
+    """Did it get slower as the run went on? TTFT of requests, median and p95, by when they were due."""
+    title = "Did it get slower as the run went on?"
+    span, requests = frames.window(run), frames.measured(run)
+    told = frames_time.over_time(span, requests, "ttft_ms")
+    if not len(told.points):
+        return nothing(title, "No request got a first token.")
     names = ["median", "p95"]
-    n = int(requests["ttft_ms"].notna().sum())
-    chart: Drawing = (
-        alt.Chart(told.table)
-        .mark_line(point={"size": 22, "filled": True})
+    across = alt.Scale(domain=[0, span.length_s])
+    y = alt.Y("value:Q", title="time to first token (ms)", scale=alt.Scale(zero=True))
+    dots = (
+        alt.Chart(told.points)
+        .mark_circle(size=18, opacity=0.55, color=theme.FAINT)
         .encode(
-            x=alt.X(
-                "middle_s:Q",
-                title=_SECONDS,
-                scale=alt.Scale(domain=[0, frames.window(run).length_s]),
-                axis=alt.Axis(format="~g"),
-            ),
-            y=alt.Y("value:Q", title="time to first token (ms)", scale=alt.Scale(zero=True)),
+            x=alt.X("at_s:Q", title=_SECONDS, scale=across, axis=alt.Axis(format="~g")),
+            y=y,
+            tooltip=[
+                alt.Tooltip("at_s:Q", title="due (s)", format=".3f"),
+                alt.Tooltip("value:Q", title="ms", format=",.1f"),
+            ],
+        )
+    )
+    lines = (
+        alt.Chart(told.table.dropna(subset=["value"]))
+        .mark_line(point={"size": 26, "filled": True})
+        .encode(
+            x="middle_s:Q",
+            y=y,
             color=alt.Color(
                 "statistic:N", scale=alt.Scale(domain=names), legend=alt.Legend(symbolType="stroke")
             ),
@@ -155,15 +166,12 @@ def slowing(run: RunLike) -> Drawing:
                 alt.Tooltip("count:Q", title="requests"),
             ],
         )
-        .properties(
-            width=theme.WIDTH,
-            height=170,
-            title=alt.Title(
-                "Did it get slower as the run went on?",
-                subtitle=f"{n:,} requests, by when they were due, {told.length_s:g} s a point; "
-                "p95 where there are 20 or more",
-            ),
-        )
+    )
+    count = int(requests["ttft_ms"].notna().sum())
+    drawn = "" if count == len(told.points) else f", {len(told.points)} of them drawn"
+    subtitle = f"{count:,} requests by when they were due{drawn}; median and p95 of {told.length_s:g} s each"
+    chart: Drawing = alt.layer(dots, lines).properties(
+        width=theme.WIDTH, height=190, title=alt.Title(title, subtitle=subtitle)
     )
     return chart
 

@@ -98,7 +98,15 @@ def ecdf(sample: Floats, series: str, points: int = POINTS) -> pd.DataFrame:
         body = np.linspace(0, 0.98, points - points // 4)
         tail = np.linspace(0.98, 1, points // 4)
         rank = np.unique(np.rint(np.concatenate([body, tail]) * (n - 1)).astype(np.int64))
-    return pd.DataFrame({"value": sample[rank], "share": (rank + 1) / max(n, 1), "series": series})
+    value, share = sample[rank], (rank + 1) / max(n, 1)
+    # The curve rises from 0 at the smallest value.
+    return pd.DataFrame(
+        {
+            "value": np.append(value[:1], value),
+            "share": np.append(np.zeros(min(n, 1)), share),
+            "series": series,
+        }
+    )
 
 
 def gaps_ms(run: RunLike) -> Floats:

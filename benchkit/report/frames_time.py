@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchkit.analysis.metrics import Window
-from benchkit.report.frames import NS, Floats, RunLike, column, seconds, stored, window
+from benchkit.report.frames import NS, POINTS, Floats, RunLike, column, seconds, stored, window
 
 WAITING: Final = "waiting for its first token"
 STREAMING: Final = "streaming its answer"
@@ -151,6 +151,8 @@ class OverTime:
 
     table: pd.DataFrame
     """`middle_s` of a stretch, `statistic` ("median" or "p95"), `value`, `count`; no p95 of fewer than 20."""
+    points: pd.DataFrame
+    """`at_s`, `value` of single requests, evenly chosen where there are more than `POINTS`."""
     length_s: float
     """Length of a stretch: round, and long enough for about 30 requests."""
 
@@ -174,4 +176,11 @@ def over_time(span: Window, requests: pd.DataFrame, metric: str) -> OverTime:
         )
         for name, value in told.items()
     ]
-    return OverTime(pd.concat(parts, ignore_index=True), length_s)
+    due = known.sort_values("scheduled_ns", kind="stable")
+    chosen = due.iloc[
+        np.unique(np.linspace(0, max(len(due) - 1, 0), min(len(due), POINTS)).round().astype(int))
+    ]
+    points = pd.DataFrame(
+        {"at_s": seconds(span, column(chosen, "scheduled_ns")), "value": column(chosen, metric)}
+    )
+    return OverTime(pd.concat(parts, ignore_index=True), points, length_s)

@@ -9,6 +9,7 @@ WIDTH: Final = 660
 
 INK: Final = "#24292f"
 QUIET: Final = "#5b6470"
+FAINT: Final = "#8a94a0"
 MARK: Final = "#c8321f"
 """Marks what went wrong; legible on white and on black."""
 
@@ -65,6 +66,7 @@ def _config(
             "symbolSize": 140,
             "columnPadding": 18,
         },
+        "mark": {"color": series[0]},
         "range": {"category": series, "ordinal": stages},
         "line": {"strokeWidth": 2},
         "rule": {"color": quiet, "strokeDash": [3, 3]},
