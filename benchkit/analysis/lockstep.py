@@ -20,8 +20,9 @@ def lockstep_chance(starts_ns: NDArray[np.floating[Any]], streams: int) -> float
     The sends are cut into blocks of as many as there are streams. A block's period runs to the next block's
     first send: the time in which each stream starts once, about one latency. Each block has a circular
     concentration R of its sends' phases in that period, and the median R goes into Rayleigh's test with one
-    phase a stream (p-value: Wilkie 1983). When streams repeat their phases, every block says the same and the
-    test is exact; when they do not, the median scatters less than one block and the test is conservative.
+    phase a stream (p-value: Zar, Biostatistical Analysis, eq. 27.4). When streams repeat their phases, every
+    block says the same and the test is exact; when they do not, the median scatters less than one block does
+    and the test is conservative.
 
     Args:
         starts_ns: send times in the window, any order.

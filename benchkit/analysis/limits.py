@@ -1,0 +1,168 @@
+"""What a run does not show: the questions that its numbers cannot answer, derived from its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchkit.analysis.binomial import needed_for
+from benchkit.analysis.quantiles import PERCENTILES
+
+_LOOPBACK = ("localhost", "127.", "::1")
+_SHORT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run's manifest and summary, read leniently: what is missing limits nothing."""
+
+    manifest: Mapping[str, Any]
+    summary: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return self.manifest.get("parameters") or {}
+
+    @property
+    def url(self) -> str:
+        return str(self.parameters.get("url") or "")
+
+    @property
+    def closed(self) -> bool:
+        return self.parameters.get("load") in ("concurrent", "synchronous", "throughput")
+
+    @property
+    def whole(self) -> Mapping[str, Any]:
+        return (self.summary.get("windows") or {}).get("whole") or {}
+
+    @property
+    def server(self) -> Mapping[str, Any]:
+        preflight = self.manifest.get("preflight") or {}
+        return {**(preflight.get("server") or {}), **(self.manifest.get("server") or {})}
+
+    def has(self, name: str, value: Any) -> bool:
+        return name in self.parameters and self.parameters[name] == value
+
+
+def limits(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]:
+    """Sentences that say what the run leaves open, the weightiest first.
+
+    Args:
+        manifest: the run's manifest; only what it says is judged.
+        summary: the run's summary.
+    """
+    run = _Run(manifest, summary)
+    return [sentence for rule in _RULES for sentence in rule(run)]
+
+
+def unresolved(count: int) -> tuple[str, ...]:
+    """The percentiles of a summary that a sample of this size does not resolve, even if independent."""
+    return tuple(name for name, percent in PERCENTILES if count < needed_for(percent / 100.0))
+
+
+def _engine(run: _Run) -> Iterator[str]:
+    if "url" in run.parameters and not run.url:
+        yield "No model was served: the embedded server paces or simulates an engine."
+    elif "simulated" in str(run.server.get("engine", "")).lower():
+        yield "No model was served: the server says that it simulates an engine."
+
+
+def _place(run: _Run) -> Iterator[str]:
+    host = urlsplit(run.url).hostname or ""
+    if host.startswith(_LOOPBACK) or ("url" in run.parameters and not run.url):
+        yield "Client and server shared one machine: no network between, and each may slow the other."
+    if "url" in run.parameters:
+        if not run.url.startswith("https://"):
+            yield "No TLS: what encryption costs is not in these times."
+        yield "One address: nothing about several replicas, or about the balancer in front of them."
+
+
+def _load(run: _Run) -> Iterator[str]:
+    if run.closed:
+        yield (
+            "Closed loop: when the server slows, the load gives way. How it bears arrivals at a rate needs an "
+            "open loop (`load: poisson`)."
+        )
+    if run.has("connections", "reuse"):
+        yield "Kept connections: setting one up is part of few requests, if of any."
+
+
+def _work(run: _Run) -> Iterator[str]:
+    if run.has("dataset", "synthetic"):
+        yield (
+            "Synthetic prompts: random words. Speculative decoding, prefix caches and answer lengths behave "
+            "otherwise on real text."
+        )
+    if run.has("prompt_form", "token_ids"):
+        yield "Token ids instead of text: no tokenizer and no chat template took part."
+    elif run.has("endpoint", "completions"):
+        yield "Plain completions: no chat template took part."
+    if run.has("input_tokens_spread", 0) and run.has("output_tokens_spread", 0):
+        yield "Fixed lengths: real prompts and answers vary, and the long ones hold up the short ones."
+    if run.has("prefix_tokens", 0):
+        yield "No shared prefix: nothing about prefix caching."
+    if "dataset" in run.parameters:
+        yield "Single requests: no conversations that come back with their history."
+
+
+def _answers(run: _Run) -> Iterator[str]:
+    honoured = (run.manifest.get("preflight") or {}).get("ignore_eos_honoured")
+    if run.has("ignore_eos", True):
+        if honoured is False:
+            yield "The server ignores `ignore_eos`: answers end where the model ends them."
+        else:
+            yield "`ignore_eos`: answers are as long as asked for, not as long as the model would make them."
+    if run.has("temperature", 0):
+        yield "Greedy answers (temperature 0): sampling costs and scatter are not shown."
+    source = ((run.manifest.get("plan_spec") or {}).get("vocabulary") or {}).get("source")
+    if source == "uncounted":
+        yield "Prompt lengths were not counted by a tokenizer: a word was taken for a token."
+
+
+def _extent(run: _Run) -> Iterator[str]:
+    start, end = run.whole.get("start_s"), run.whole.get("end_s")
+    if start is not None and end is not None and end - start < _SHORT_S:
+        yield f"A window of {end - start:.3g} s: nothing about drift, or about what happens once a minute."
+    count = ((run.whole.get("metrics") or {}).get("latency_ms") or {}).get("count")
+    if count:
+        names = unresolved(count)
+        if names:
+            shown = ", ".join(name.replace("_", ".") for name in names)
+            yield (
+                f"{count} requests do not resolve {shown}, even if they were independent (p99 needs "
+                f"{needed_for(0.99)}): read those as the sample's, not the server's."
+            )
+    if run.has("repeats", 1):
+        yield "One run: the spread from run to run can be several times that inside one."
+    if run.whole and not _has_interval(run.whole):
+        yield "No intervals: the digits say nothing about how sure a number is."
+
+
+def _client(run: _Run) -> Iterator[str]:
+    load = run.manifest.get("load") or {}
+    workers = [worker for worker in load.get("workers") or () if worker]
+    if workers and all(worker.get("kernel_times") for worker in workers):
+        yield (
+            "Times end at this machine's network card: what a proxy or the server's front end adds "
+            "is not told apart from the engine."
+        )
+    for fallback in load.get("fallbacks") or ():
+        yield f"Measured with a fallback: {fallback}."
+
+
+def _has_interval(whole: Mapping[str, Any]) -> bool:
+    entries = [*(whole.get("metrics") or {}).values(), *(whole.get("rates") or {}).values()]
+    return any(entry.get("ci95") for entry in entries)
+
+
+_RULES: tuple[Callable[[_Run], Iterator[str]], ...] = (
+    _engine,
+    _load,
+    _extent,
+    _work,
+    _answers,
+    _place,
+    _client,
+)
