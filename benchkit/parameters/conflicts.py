@@ -24,8 +24,8 @@ _OWN_PARAMETER = {
     "ignore_eos": "'ignore_eos'",
     "prompt": "'dataset' and 'input_tokens'",
     "messages": "'dataset' and 'input_tokens'",
-    "stream": "nothing: answers are always streamed",
-    "n": "nothing: a request has one answer",
+    "stream": "benchkit itself: answers are always streamed",
+    "n": "benchkit itself: a request has one answer",
 }
 
 
@@ -118,7 +118,7 @@ def _check_work(p: RunParameters) -> None:
     for field, instead in _OWN_PARAMETER.items():
         if field in p.extra_body:
             raise ParameterConflict(
-                f"'extra_body' may not set {field!r}, which is set by {instead}: leave it out"
+                f"'extra_body' may not hold {field!r}, which is set by {instead}; leave it out"
             )
 
 

@@ -98,7 +98,7 @@ def unknown(name: str, model: type[ParameterGroup]) -> UnknownParameter:
     message = f"{name!r} is not a parameter of {model.asked_by}"
     others = [other for other in MODELS if other is not model and name in other.model_fields]
     if others:
-        return UnknownParameter(f"{message}; it is one of {others[0].asked_by}")
+        return UnknownParameter(f"{message}; it belongs to {others[0].asked_by}")
     nearest = _nearest(name, model)
     hint = f"; did you mean {nearest!r}?" if nearest else f"; it has: {', '.join(model.model_fields)}"
     return UnknownParameter(message + hint)
