@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +9,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from benchkit.analysis.binomial import needed_for
 from benchkit.report import frames, frames_time, theme
+from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.frames import Floats, RunLike
 
@@ -76,18 +77,17 @@ def client(run: RunLike) -> Drawing:
     whether it was one hiccup or a habit.
     """
     requests = frames.measured(run)
-    requests["lag_ms"] = frames.column(requests, "pickup_lag_max_ns") / frames.MS
-    late, lag = "sent after it was due (lateness)", "picked up after it arrived (lag)"
+    late, lag = "sent after it was due (lateness)", "picked up after it arrived (worst lag of a request)"
     spread = _distribution(
         [
             _Series(late, frames.values(requests, "lateness_ms"), "request"),
-            _Series(lag, frames.lags_ms(run), "chunk"),
+            _Series(lag, frames.values(requests, "pickup_lag_ms"), "request"),
         ],
         title="How far can the client be trusted?",
         axis="the client's own delay (ms)",
         note="A delay that is small against the times above cannot have changed them much.",
     )
-    return alt.vconcat(spread, _worst_over_time(run, requests, {late: "lateness_ms", lag: "lag_ms"}))
+    return alt.vconcat(spread, _worst_over_time(run, requests, {late: "lateness_ms", lag: "pickup_lag_ms"}))
 
 
 def _with_schedule(requests: pd.DataFrame, *, sent: str, due: str, title: str, axis: str) -> Drawing:
@@ -158,32 +158,19 @@ def _distribution(series: list[_Series], *, title: str, axis: str, note: str = "
 def _sentence(one: _Series, *, with_name: bool) -> str:
     """The sample in words: what, how many, and the percentiles that so many values resolve."""
     n = len(one.sample)
-    known = [q for q in _MARKED if resolved(n, q)]
-    told = [f"p{100 * q:g} {_amount(np.quantile(one.sample, q))}" for q in known]
-    missing = [f"p{100 * q:g} needs {needed(q):,}" for q in _MARKED[len(known) :][:1]]
+    known = [q for q in _MARKED if n >= needed_for(q)]
+    told = [f"p{100 * q:g} {amount(np.quantile(one.sample, q))}" for q in known]
+    missing = [f"p{100 * q:g} needs {needed_for(q):,}" for q in _MARKED[len(known) :][:1]]
     head = f"{one.name}: " if with_name else ""
     many = f"{n:,} {one.noun}{'' if n == 1 else 's'}"
-    return head + " · ".join([many, *told, f"max {_amount(one.sample[-1])} ms", *missing])
-
-
-def needed(q: float) -> int:
-    """How many independent values hold a 95 % interval for quantile `q`: q**n <= 0.025, so 368 for p99.
-
-    With fewer the largest value lies below the quantile too often (distribution-free order statistics).
-    """
-    return math.ceil(math.log(0.025) / math.log(q))
-
-
-def resolved(n: int, q: float) -> bool:
-    """Whether a sample of `n` says anything about quantile `q`."""
-    return n >= needed(q)
+    return head + " · ".join([many, *told, f"max {amount(one.sample[-1])} ms", *missing])
 
 
 def _percentiles(one: _Series) -> pd.DataFrame:
     rows = [
         {"value": float(np.quantile(one.sample, q)), "share": q, "series": one.name, "label": f"p{100 * q:g}"}
         for q in _MARKED
-        if resolved(len(one.sample), q)
+        if len(one.sample) >= needed_for(q)
     ]
     return pd.DataFrame(rows, columns=["value", "share", "series", "label"])
 
@@ -236,8 +223,3 @@ def _floor(series: list[_Series]) -> float:
 
 def _value_axis(logarithmic: bool) -> alt.Axis:
     return alt.Axis(format=",.6~f", tickCount=6 if logarithmic else 8, labelOverlap=True)
-
-
-def _amount(value: float) -> str:
-    digits = 3 if value < 0.1 else 2 if value < 10 else 1 if value < 100 else 0
-    return f"{value:,.{digits}f}"

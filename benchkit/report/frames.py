@@ -119,10 +119,3 @@ def gaps_ms(run: RunLike) -> Floats:
     chosen = np.repeat(columns.ok | columns.censored, chunks.counts) & window(run).holds(chunks.ns)
     chosen[chunks.offsets[:-1][chunks.counts > 0]] = False
     return np.sort(gaps_ns(chunks)[chosen] / MS)
-
-
-def lags_ms(run: RunLike) -> Floats:
-    """Milliseconds from a chunk's kernel receive time to its pick-up, sorted; empty without kernel times."""
-    chunks = stored(run).chunks
-    lag = (chunks.loop_ns - chunks.ns)[window(run).holds(chunks.ns)]
-    return np.sort(lag / MS) if lag.any() else np.empty(0)

@@ -1,0 +1,179 @@
+"""The parts of a report that are words and tables: verdict, objectives, limits, preflight, manifest.
+
+Each is shown by a notebook as it is returned. All text that came from a model, a server or a user is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Final
+
+from benchkit.analysis.binomial import needed_for
+from benchkit.analysis.limits import limits as limits_of
+from benchkit.report import tables
+from benchkit.report.amounts import NONE, amount
+from benchkit.report.frames import RunLike, stored
+
+_SIGNS: Final = {"ok": "✓", "note": "·", "warning": "!", "fatal": "✗"}
+_NO_CHECK: Final = "No check was made before this run."
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Section:
+    """A part of a report, as HTML and as plain text."""
+
+    html: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def verdict(run: RunLike) -> Section:
+    """Can the numbers be believed? The verdict, and each reason against them with its remedy."""
+    summary = stored(run).summary
+    validity = summary["validity"]
+    word = str(validity["verdict"])
+    lines = [f"verdict: {word} ({len(validity.get('checked') or ())} things checked)"]
+    for reason in validity["reasons"]:
+        lines += [f"- {reason['what']}: {reason['reason']}", f"  do: {reason['remedy']}"]
+    html = f'<div class="bk-verdict bk-{escape(word)}">{tables.verdict_html(summary)}</div>'
+    return Section(html, "\n".join(lines))
+
+
+def objectives(run: RunLike) -> Section:
+    """Does the service meet its objectives, as far as this sample can tell?"""
+    summary = stored(run).summary
+    asked = summary.get("slo") or []
+    if not asked:
+        return Section(
+            "<p>No objectives were given (<code>slo</code>).</p>", "No objectives were given (slo)."
+        )
+    return Section(
+        tables.slo_html(summary), "\n".join(f"{each['text']}: {each['verdict']}" for each in asked)
+    )
+
+
+def metrics(run: RunLike) -> Section:
+    """Every metric and rate of the window."""
+    summary = stored(run).summary
+    return Section(tables.metrics_html(summary), tables.summary_frame(summary).to_string())
+
+
+def limits(run: RunLike) -> Section:
+    """What does this run not show? Derived from what was asked for and what was found."""
+    records = stored(run)
+    told = limits_of(records.manifest, records.summary)
+    return Section(
+        tables.limits_html(records.manifest, records.summary), "\n".join(f"- {line}" for line in told)
+    )
+
+
+def preflight(run: RunLike) -> Section:
+    """What did the check before the load find?"""
+    findings = (stored(run).manifest.get("preflight") or {}).get("findings") or []
+    rows = [
+        (
+            _SIGNS.get(str(found["level"]), "?"),
+            str(found["name"]),
+            str(found["text"]),
+            str(found.get("remedy") or ""),
+        )
+        for found in findings
+    ]
+    if not rows:
+        return Section(f"<p>{_NO_CHECK}</p>", _NO_CHECK)
+    html = "<table><tr><th></th><th>what</th><th>found</th><th>remedy</th></tr>"
+    html += (
+        "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        + "</table>"
+    )
+    lines = [
+        " ".join(filter(None, [sign, f"{name}:", text, f"({remedy})" if remedy else ""]))
+        for sign, name, text, remedy in rows
+    ]
+    return Section(html, "\n".join(lines))
+
+
+def manifest(run: RunLike) -> Section:
+    """What exactly was run, on what, against what? The manifest, group by group."""
+    records = stored(run).manifest
+    head = {
+        key: value for key, value in records.items() if not isinstance(value, (Mapping, list)) and value != ""
+    }
+    groups = {key: value for key, value in records.items() if isinstance(value, (Mapping, list)) and value}
+    html = [_facts(head)]
+    for name, value in groups.items():
+        html.append(f"<details><summary>{escape(name.replace('_', ' '))}</summary>{_facts(value)}</details>")
+    lines = [f"{key}: {value}" for key, value in head.items()]
+    lines += [f"{name}: {_short(value)}" for name, value in groups.items()]
+    return Section(f'<div class="bk-manifest">{"".join(html)}</div>', "\n".join(lines))
+
+
+def headline(run: RunLike) -> Section:
+    """The handful of numbers that most people ask for first."""
+    summary = stored(run).summary
+    whole = summary["windows"]["whole"]
+    metrics, rates, counts = whole["metrics"], whole["rates"], summary["requests"]
+    begun = sum(int(counts[key]) for key in ("ok", "shed", "failed", "incomplete", "interrupted"))
+    cards = [
+        ("requests ok", f"{counts['ok']:,}", f"of {begun:,} in the window"),
+        (
+            "output tokens/s",
+            amount(rates["output_tokens_per_s"]["value"]),
+            f"{amount(rates['requests_per_s']['value'])} requests/s",
+        ),
+        _card("time to first token", metrics["ttft_ms"]),
+        _card(
+            "time between tokens",
+            metrics["itl_ms"] if metrics["itl_ms"]["count"] else metrics["chunk_gap_ms"],
+        ),
+        _card("longest pause", metrics["max_gap_ms"]),
+        _card("latency", metrics["latency_ms"]),
+    ]
+    html = "".join(
+        f'<div class="bk-card"><div class="bk-quiet">{escape(name)}</div>'
+        f'<div class="bk-big">{escape(big)}</div><div class="bk-quiet">{escape(small)}</div></div>'
+        for name, big, small in cards
+    )
+    return Section(
+        f'<div class="bk-cards">{html}</div>',
+        "\n".join(f"{name}: {big} ({small})" for name, big, small in cards),
+    )
+
+
+def _card(name: str, metric: Mapping[str, Any]) -> tuple[str, str, str]:
+    if not metric.get("count"):
+        return name, NONE, "not measured"
+    tail = (
+        f"p99 {amount(metric['p99'])} ms"
+        if metric["count"] >= needed_for(0.99)
+        else f"max {amount(metric['max'])} ms, {metric['count']:,} values"
+    )
+    return name, f"{amount(metric['p50'])} ms", f"median; {tail}"
+
+
+def _facts(value: Any) -> str:
+    """Nested facts as nested tables."""
+    if isinstance(value, Mapping):
+        if not value:
+            return NONE
+        rows = "".join(
+            f"<tr><th>{escape(str(key))}</th><td>{_facts(item)}</td></tr>" for key, item in value.items()
+        )
+        return f"<table>{rows}</table>"
+    if isinstance(value, (list, tuple)):
+        if all(not isinstance(item, (Mapping, list, tuple)) for item in value):
+            return escape(_short(value))
+        return "".join(f"<div>{_facts(item)}</div>" for item in value)
+    return escape(NONE if value is None or value == "" else str(value))
+
+
+def _short(value: Any, limit: int = 300) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
