@@ -76,8 +76,10 @@ class ControlClient:
         sent = {"accept-encoding": "identity", "user-agent": "benchkit"} | extra
         if key is not None:
             sent["authorization"] = f"Bearer {key}"
+        # Loading the certificates of the authorities takes longer than a run's other control calls together.
+        verify = verify_tls and self.base_url.startswith("https:")
         self._client = httpx.Client(
-            headers=sent, verify=verify_tls, timeout=timeout_s, trust_env=False, follow_redirects=False
+            headers=sent, verify=verify, timeout=timeout_s, trust_env=False, follow_redirects=False
         )
         self._timeout_s = timeout_s
 
@@ -102,15 +104,17 @@ class ControlClient:
         """Give the URL of a path of the API, such as ``models``."""
         return self.root_url(f"v1/{path.lstrip('/')}")
 
-    def request(self, method: str, url: str, *, body: Any = None) -> Answer:
-        """Give the answer, whatever its status.
+    def request(self, method: str, url: str, *, body: Any = None, timeout_s: float | None = None) -> Answer:
+        """Give the answer, whatever its status; ``timeout_s`` takes the place of the client's own.
 
         Raises:
             Unreachable: Nothing answers there.
             UnexpectedAnswer: What answers does not speak HTTP.
         """
         with self._mapped_errors(url):
-            response = self._client.request(method, url, **({} if body is None else {"json": body}))
+            response = self._client.request(
+                method, url, timeout=timeout_s or self._timeout_s, **({} if body is None else {"json": body})
+            )
             return Answer(response.status_code, _lower(response.headers), response.content)
 
     def health(self) -> bool:
@@ -183,16 +187,20 @@ class ControlClient:
         url = self.root_url("metrics")
         return self.require_ok(self.request("GET", url), url).body.decode("utf-8", "replace")
 
-    def complete(self, body: Mapping[str, Any], endpoint: str) -> Answer:
+    def complete(self, body: Mapping[str, Any], endpoint: str, *, timeout_s: float | None = None) -> Answer:
         """Give the answer to one completion that is not streamed, whatever its status.
 
         Args:
             body: The request.
             endpoint: ``chat`` or ``completions``.
+            timeout_s: Longest wait, instead of the client's.
         """
-        return self.request("POST", self.api_url(COMPLETION_PATHS[endpoint]), body={**body, "stream": False})
+        url = self.api_url(COMPLETION_PATHS[endpoint])
+        return self.request("POST", url, body={**body, "stream": False}, timeout_s=timeout_s)
 
-    def stream(self, body: Mapping[str, Any], endpoint: str) -> StreamedAnswer:
+    def stream(
+        self, body: Mapping[str, Any], endpoint: str, *, timeout_s: float | None = None
+    ) -> StreamedAnswer:
         """Give the answer to one streamed completion, read by read, whatever its status.
 
         Raises:
@@ -203,7 +211,8 @@ class ControlClient:
         reads: list[Read] = []
         with self._mapped_errors(url):
             sent_ns = time.monotonic_ns()
-            with self._client.stream("POST", url, json={**body, "stream": True}) as response:
+            timeout = timeout_s or self._timeout_s
+            with self._client.stream("POST", url, json={**body, "stream": True}, timeout=timeout) as response:
                 headers_ns = time.monotonic_ns()
                 reads.extend(Read(time.monotonic_ns(), data) for data in response.iter_raw())
                 end_ns = time.monotonic_ns()
@@ -243,10 +252,12 @@ class ControlClient:
         try:
             yield
         except httpx.TimeoutException as error:
-            what = "accepted no connection" if isinstance(error, httpx.ConnectTimeout) else "did not answer"
-            raise Unreachable(
-                f"{shown} {what} within {self._timeout_s:g} s; is the server still starting, or overloaded?"
-            ) from error
+            what = (
+                "accepted no connection"
+                if isinstance(error, httpx.ConnectTimeout)
+                else "did not answer in time"
+            )
+            raise Unreachable(f"{shown} {what}; is the server still starting, or overloaded?") from error
         except httpx.ConnectError as error:
             raise Unreachable(f"nothing can be reached at {shown}: {self._why(error)}") from error
         except (httpx.RemoteProtocolError, httpx.DecodingError) as error:
