@@ -188,13 +188,7 @@ class ControlClient:
         return self.require_ok(self.request("GET", url), url).body.decode("utf-8", "replace")
 
     def complete(self, body: Mapping[str, Any], endpoint: str, *, timeout_s: float | None = None) -> Answer:
-        """Give the answer to one completion that is not streamed, whatever its status.
-
-        Args:
-            body: The request.
-            endpoint: ``chat`` or ``completions``.
-            timeout_s: Longest wait, instead of the client's.
-        """
+        """Give the answer to one completion that is not streamed, whatever its status; as ``stream``."""
         url = self.api_url(COMPLETION_PATHS[endpoint])
         return self.request("POST", url, body={**body, "stream": False}, timeout_s=timeout_s)
 
@@ -202,6 +196,11 @@ class ControlClient:
         self, body: Mapping[str, Any], endpoint: str, *, timeout_s: float | None = None
     ) -> StreamedAnswer:
         """Give the answer to one streamed completion, read by read, whatever its status.
+
+        Args:
+            body: The request.
+            endpoint: ``chat`` or ``completions``.
+            timeout_s: Longest wait, instead of the client's.
 
         Raises:
             Unreachable: Nothing answers, or the answer pauses longer than the timeout.

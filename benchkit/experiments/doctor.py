@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from benchkit.experiments.findings import Finding, Level
 from benchkit.experiments.preflight import Preflight
 
 __all__ = ["render"]
 
+_LINE = 110
 MARKS = {Level.OK: "✓", Level.NOTE: "·", Level.WARNING: "!", Level.FATAL: "✗"}
 _COLOURS = {Level.OK: "32", Level.NOTE: "36", Level.WARNING: "33", Level.FATAL: "31"}
 
@@ -22,11 +25,19 @@ def render(preflight: Preflight, *, colour: bool = False) -> str:
     """
     width = max((len(_title(finding)) for finding in preflight.findings), default=0)
     lines = [f"{preflight.url}{_engine(preflight)}", ""]
+    indent = " " * (width + 4)
     for finding in preflight.findings:
-        lines.append(f"{_mark(finding.level, colour=colour)} {_title(finding):<{width}}  {finding.text}")
+        first = f"{_mark(finding.level, colour=colour)} {_title(finding):<{width}}  "
+        lines += _wrapped(finding.text, first, indent)
         if finding.remedy:
-            lines.append(f"  {'':<{width}}  → {finding.remedy}")
+            lines += _wrapped(finding.remedy, f"{indent}→ ", f"{indent}  ")
     return "\n".join([*lines, "", _verdict(preflight)])
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    room = _LINE - len(rest)
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [first + lines[0], *(rest + line for line in lines[1:])]
 
 
 def _title(finding: Finding) -> str:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchkit.answers import ModelCard
-from benchkit.errors import BenchkitError, PreflightFailed, TargetError, Unauthorized, UnexpectedAnswer
+from benchkit.errors import (
+    BenchkitError,
+    PreflightFailed,
+    TargetError,
+    Unauthorized,
+    UnexpectedAnswer,
+    UnknownModel,
+)
 from benchkit.experiments import judgements, surroundings
 from benchkit.experiments.findings import Finding, Level, plain
 from benchkit.experiments.probe import Ask, Negotiated, Probe, negotiate, send
@@ -79,7 +86,7 @@ class Preflight:
         """Do nothing when a run makes sense.
 
         Raises:
-            TargetError: The server cannot be reached, wants a key, or is no such API.
+            TargetError: The server cannot be reached, wants a key, has another model, or is no such API.
             PreflightFailed: Anything else for which a run would measure nothing.
         """
         if self.error is not None:
@@ -146,7 +153,8 @@ class _Look:
 
     def fail(self, error: TargetError) -> None:
         name = "key" if isinstance(error, Unauthorized) else "request" if self._reached else "reachable"
-        self._findings.append(Finding(Level.FATAL, name, plain(str(error), 500)))
+        text, _, remedy = plain(str(error), 500).rpartition("; ")
+        self._add(Finding(Level.FATAL, name, text, remedy) if text else Finding(Level.FATAL, name, remedy))
         self._error = error
 
     def look(self) -> None:
@@ -155,10 +163,14 @@ class _Look:
         choice = judgements.choose_model(cards, self._parameters.model)
         self._model = choice.model
         self._add(choice.finding)
-        max_model_len = choice.card.max_model_len if choice.card else None
         self._server |= surroundings.describe_server(self._client, cards or [], choice.card)
-        self._add(judgements.judge_context(max_model_len, context_needed(self._parameters)))
-        if not self._model or self._is_fatal():
+        if choice.finding.level is Level.FATAL:
+            self._error = UnknownModel(f"{choice.finding.text}; {choice.finding.remedy}")
+            return
+        max_model_len = choice.card.max_model_len if choice.card else None
+        context = judgements.judge_context(max_model_len, context_needed(self._parameters))
+        self._add(context)
+        if context.level is Level.FATAL:
             return
         words = self._count_words()
         ask = self._ask()
@@ -172,9 +184,6 @@ class _Look:
 
     def _add(self, *findings: Finding | None) -> None:
         self._findings.extend(finding for finding in findings if finding is not None)
-
-    def _is_fatal(self) -> bool:
-        return any(finding.level is Level.FATAL for finding in self._findings)
 
     def _look_at_models(self) -> Sequence[ModelCard] | None:
         try:
