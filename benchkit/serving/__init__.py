@@ -21,7 +21,8 @@ def start(
 ) -> ServerProcess:
     """Starts the server that the serving parameters describe, and gives it when it is healthy.
 
-    The names are those of ``parameters.ServingParameters``. The server ends with this process unless ``detached``.
+    The names are those of ``parameters.ServingParameters``. The server ends with this process unless it is
+    ``detached``.
 
     Raises:
         InvalidParameter: There is no such backend, preset or setting.

@@ -27,6 +27,8 @@ from benchkit.serving.state import ServerState, read_states, remove_state, state
 TAIL_LINES = 30
 _HEALTH_TIMEOUT_S = 2.0
 _LOCAL_HOST = "127.0.0.1"
+_children: list[subprocess.Popen[bytes]] = []
+"""Kept until they are waited for, so that those which end by themselves can be reaped."""
 
 
 class ServerProcess:
@@ -74,13 +76,16 @@ class ServerProcess:
         return self.state.is_alive()
 
     def stop(self, grace_s: float = guard.GRACE_S) -> None:
-        """Ends the server's process group: SIGTERM, after ``grace_s`` SIGKILL; does nothing when it has ended."""
+        """Ends the server's process group: SIGTERM, after ``grace_s`` SIGKILL; nothing if it has ended."""
         if self._stopped:
             return
         self._stopped = True
         atexit.unregister(self.stop)
         if self.is_alive():
             end_group(self.state.process_group, grace_s, self._process)
+        if self._process is not None and self._process in _children:
+            self._process.wait()
+            _children.remove(self._process)
         remove_state(self.state)
 
     def wait_until_healthy(self, timeout_s: float) -> None:
@@ -133,8 +138,9 @@ def launch(
 ) -> ServerProcess:
     """Starts a command that serves on ``port`` of 127.0.0.1 and waits until it is healthy.
 
-    Its output goes to a log file; it gets no signal of our terminal or notebook. *Owned* (the default), it ends
-    with this process, however that ends; *detached*, it stays until it is stopped or ``stop_after_s`` is over.
+    Its output goes to a log file; it gets no signal of our terminal or notebook. *Owned* (the default), it
+    ends with this process, however that ends; *detached*, it stays until it is stopped or ``stop_after_s`` is
+    over.
 
     Args:
         command: The program and its arguments.
@@ -165,6 +171,7 @@ def launch(
             pass_fds=inherited,
             env={**os.environ, **(environment or {})},
         )
+    _children.append(process)
     if listener is not None:
         listener.close()
     state = ServerState(

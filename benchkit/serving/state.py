@@ -64,7 +64,7 @@ class ServerState:
 
 
 def state_dir() -> Path:
-    """The folder of state files and logs, made if need be: ``BENCHKIT_STATE_DIR``, else the user's state folder."""
+    """The folder of state files and logs: ``BENCHKIT_STATE_DIR``, else the user's; made if need be."""
     chosen = os.environ.get(STATE_DIR_VARIABLE)
     if chosen:
         folder = Path(chosen)
@@ -94,7 +94,7 @@ def remove_state(state: ServerState) -> None:
 
 
 def read_states() -> list[ServerState]:
-    """All servers that live, by port; state files of others are removed, and logs that nobody needs any more."""
+    """All servers that live, by port; state files of others are removed, and logs that are old."""
     alive: list[ServerState] = []
     folder = state_dir()
     for path in folder.glob("*.json"):

@@ -135,7 +135,7 @@ class StreamedAnswer:
         self._head = self._events + (
             b'{"index":0,"delta":{"content":"' if call.chat else b'{"index":0,"text":"'
         )
-        self._tail = self._event_tail(None) + (b"" if call.continuous_usage else self._event_end())
+        self._tail = self._event_tail(None) + (b"" if call.continuous_usage else self._event_end(0))
         self._words = call.word
 
     @property
@@ -159,24 +159,23 @@ class StreamedAnswer:
             self._exchange.end_stream()
 
     def render(self, emission: Emission) -> bytes:
-        """The chunks of an emission: the role before a chat's first token, usage and [DONE] after the last."""
-        emitted = self.request.emitted
+        """The chunks of an emission; before a chat's first token its role, after the last one the ending."""
         if emission.finished:
-            data = chunk(self.event(emission.tokens, self._call.finish_reason)) + self.ending()
+            data = chunk(self.event(emission, self._call.finish_reason)) + self.ending(emission.total)
         elif self._call.continuous_usage:
-            data = chunk(self.event(emission.tokens, None))
+            data = chunk(self.event(emission, None))
         else:
             words = self.next_words(emission.tokens)
             head, tail = self._head, self._tail
             data = b"%x\r\n%b%b%b\r\n" % (len(head) + len(words) + len(tail), head, words, tail)
-        if emitted == emission.tokens and self._call.chat:
+        if emission.first and self._call.chat:
             return chunk(self.role_event()) + data
         return data
 
-    def event(self, tokens: int, finish_reason: str | None) -> bytes:
+    def event(self, emission: Emission, finish_reason: str | None) -> bytes:
         """The event of some tokens; a stop token has no text."""
-        words = self.next_words(tokens - 1 if finish_reason == "stop" else tokens)
-        return self._head + words + self._event_tail(finish_reason) + self._event_end()
+        words = self.next_words(emission.tokens - 1 if finish_reason == "stop" else emission.tokens)
+        return self._head + words + self._event_tail(finish_reason) + self._event_end(emission.total)
 
     def role_event(self) -> bytes:
         """The event that opens a chat's answer."""
@@ -186,12 +185,12 @@ class StreamedAnswer:
             + (b',"usage":%b}\n\n' % usage(self._call, 0) if self._call.continuous_usage else b"}\n\n")
         )
 
-    def ending(self) -> bytes:
+    def ending(self, total: int) -> bytes:
         """What follows the last token: the final usage, [DONE], the last chunk."""
         call = self._call
         final = b""
         if call.include_usage:
-            final = chunk(self._events + b'],"usage":%b}\n\n' % usage(call, self.request.emitted))
+            final = chunk(self._events + b'],"usage":%b}\n\n' % usage(call, total))
         return final + (b"" if call.faults.no_done else chunk(_DONE)) + LAST_CHUNK
 
     def next_words(self, tokens: int) -> bytes:
@@ -212,9 +211,9 @@ class StreamedAnswer:
             b'"prompt_token_ids":null,"token_ids":null}]' % reason
         )
 
-    def _event_end(self) -> bytes:
+    def _event_end(self, total: int) -> bytes:
         if self._call.continuous_usage:
-            return b',"usage":%b}\n\n' % usage(self._call, self.request.emitted)
+            return b',"usage":%b}\n\n' % usage(self._call, total)
         return b"}\n\n" if self._call.chat else b',"usage":null}\n\n'
 
 

@@ -188,9 +188,9 @@ def _check_context(prompt_tokens: int, wanted: int, limit: int, chat: bool) -> N
     part = "messages" if chat else "prompt"
     raise ApiError(
         400,
-        f"This model's maximum context length is {limit} tokens. However, you requested {prompt_tokens + wanted} "
-        f"tokens ({prompt_tokens} in the {part}, {wanted} in the completion). Please reduce the length of the "
-        f"{part} or completion.",
+        f"This model's maximum context length is {limit} tokens. However, you requested "
+        f"{prompt_tokens + wanted} tokens ({prompt_tokens} in the {part}, {wanted} in the completion). "
+        f"Please reduce the length of the {part} or completion.",
         "max_tokens" if prompt_tokens < limit else part,
     )
 

@@ -74,7 +74,7 @@ class App:
             method(exchange)
         except ApiError as error:
             exchange.respond(error.status, error.body(), _JSON)
-        except Exception:  # a bug of ours must not look like a bad request
+        except Exception:  # noqa: BLE001 - a bug of ours must not look like a bad request
             traceback.print_exc()
             exchange.respond(500, ApiError(500, "Internal Server Error").body(), _JSON)
 
@@ -178,7 +178,7 @@ class App:
             return
         metrics = self._metrics
         metrics.generation_tokens += emission.tokens
-        if request.emitted == emission.tokens:
+        if emission.first:
             metrics.prompt_tokens += request.prompt_tokens
             metrics.ttft.observe((emission.due_ns - request.arrived_ns) / _SECOND)
         else:

@@ -35,7 +35,14 @@ class Emission(NamedTuple):
     request: EngineRequest
     due_ns: int
     tokens: int
+    total: int
+    """Output tokens that have left with this one; the request itself may be further by now."""
     finished: bool
+
+    @property
+    def first(self) -> bool:
+        """Whether the request's first token is among these."""
+        return self.total == self.tokens
 
 
 class Engine(Protocol):
@@ -68,8 +75,8 @@ class Engine(Protocol):
 class FixedEngine:
     """First token after ``ttft_ns``, then one every ``gap_ns``, whatever the load.
 
-    Beyond ``max_num_seqs`` requests wait, first come first served, and their first token counts from admission.
-    Token k of a request is due at ``admission + ttft + k gap``: being late once shifts nothing after it.
+    Beyond ``max_num_seqs`` requests wait, first come first served, and their first token counts from
+    admission. Token k of a request is due at ``admission + ttft + k gap``: being late once shifts nothing.
     """
 
     def __init__(self, *, ttft_ns: int, gap_ns: int, max_num_seqs: int, cold_ns: int = 0) -> None:
@@ -128,11 +135,11 @@ class FixedEngine:
                 request.first_token_ns = due_ns
             if request.emitted < request.output_tokens:
                 heapq.heapreplace(heap, (due_ns + self._gap_ns, sequence, request))
-                out.append(Emission(request, due_ns, 1, False))
+                out.append(Emission(request, due_ns, 1, request.emitted, False))
             else:
                 heapq.heappop(heap)
                 self._leave(due_ns)
-                out.append(Emission(request, due_ns, 1, True))
+                out.append(Emission(request, due_ns, 1, request.emitted, True))
         return out
 
     def _admit(self, request: EngineRequest, now_ns: int) -> None:
@@ -161,8 +168,8 @@ class _Step:
 class SimpleEngine:
     """Continuous batching with a token budget a step, timed by a linear step-time model.
 
-    Decoding requests come first, one token of the budget each; what is left computes prompts, oldest first, in
-    chunks where a prompt is longer. All tokens of a step leave at its end. No cache limit, no preemption.
+    Decoding requests come first, one token of the budget each; what is left computes prompts, oldest first,
+    in chunks where a prompt is longer. All tokens of a step leave at its end. No cache limit, no preemption.
     """
 
     def __init__(
@@ -224,7 +231,7 @@ class SimpleEngine:
                 finished = request.emitted >= request.output_tokens
                 if finished:
                     self._batch.remove(request)
-                out.append(Emission(request, step.ends_ns, 1, finished))
+                out.append(Emission(request, step.ends_ns, 1, request.emitted, finished))
             self._start_step(step.ends_ns)
         return out
 

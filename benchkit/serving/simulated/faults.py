@@ -11,9 +11,9 @@ from dataclasses import dataclass
 class Faults:
     """What goes wrong with a request.
 
-    Written as a comma-separated list, ``cut_after:5`` or ``429,slow_start:200``; a number follows its name after
-    ``:`` or ``_``. Comes in the header ``X-Benchkit-Fault``, in the body's ``benchkit_fault``, or from the
-    server's setting ``fault`` (then for all requests).
+    Written as a comma-separated list, ``cut_after:5`` or ``429,slow_start:200``; a number follows its name
+    after ``:`` or ``_``. Comes in the header ``X-Benchkit-Fault``, in the body's ``benchkit_fault``, or from
+    the server's setting ``fault`` (then for all requests).
     """
 
     status: int = 0

@@ -37,7 +37,7 @@ class FaultyAnswer(StreamedAnswer):
         if self._over:
             return
         faults = self._call.faults
-        emitted = self.request.emitted
+        emitted = emission.total
         last = emission.finished
         if faults.merge > 1 and emitted > 1 and not last and self._merged + emission.tokens < faults.merge:
             self._merged += emission.tokens
@@ -64,7 +64,7 @@ class FaultyAnswer(StreamedAnswer):
     def _spoiled(self, emission: Emission) -> bytes:
         faults = self._call.faults
         if emission.finished and faults.no_finish_reason:
-            data = chunk(self.event(emission.tokens, None)) + self.ending()
+            data = chunk(self.event(emission, None)) + self.ending(emission.total)
         else:
             data = self.render(emission)
         return (chunk(b": ping\n\n") if faults.ping else b"") + data

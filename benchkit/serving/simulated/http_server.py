@@ -1,6 +1,6 @@
 """HTTP/1.1 for the embedded server: llhttp parses, answers go straight to the socket.
 
-General frameworks were measured first: with aiohttp the import alone takes the start-up budget of half a second,
+General frameworks were measured first: importing aiohttp alone takes the start-up budget of half a second,
 and both it and uvicorn put a task and several buffers between a token that is due and its ``send``.
 """
 
@@ -20,17 +20,32 @@ MAX_BODY_BYTES = 64 << 20
 MAX_UNSENT_BYTES = 16 << 20
 """A client that lets this much pile up is cut off."""
 _REASONS = {
-    100: "Continue", 200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed",
-    413: "Content Too Large", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable",
-}  # fmt: skip
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
 
 
 class Exchange:
     """One request, and the way to answer it: whole with ``respond``, or as a stream."""
 
     __slots__ = (
-        "arrived_ns", "body", "connection", "headers", "keep_alive", "method", "on_disconnect", "path", "query",
-    )  # fmt: skip
+        "arrived_ns",
+        "body",
+        "connection",
+        "headers",
+        "keep_alive",
+        "method",
+        "on_disconnect",
+        "path",
+        "query",
+    )
 
     def __init__(self, connection: Connection, method: str, target: str, headers: dict[bytes, bytes]) -> None:
         self.connection = connection
@@ -67,7 +82,7 @@ class Exchange:
     def _head(self, status: int, content_type: str, framing: bytes, extra: bytes) -> bytes:
         return b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%b%b%b\r\n" % (
             status,
-            _REASONS[status].encode(),
+            _REASONS.get(status, "Unknown").encode(),
             content_type.encode(),
             framing,
             extra,
@@ -162,7 +177,7 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes) -> bool:
         """Hands bytes to the kernel now, or to the event loop when the socket is full.
 
-        An event loop may keep a write until the end of its iteration; a token's send time would then be unknown.
+        An event loop may keep a write until the end of its iteration: a token's send time would be unknown.
         Gives ``False`` when the connection is gone.
         """
         transport = self._transport

@@ -13,8 +13,8 @@ from benchkit.serving.simulated.timer import PreciseTimer
 class Pacer:
     """Runs an engine on the monotonic clock.
 
-    Wake-ups are at least ``quantum_ns`` apart: waking for every single token costs more than sending it, so at
-    high rates a few tokens share a wake-up, each late by less than the quantum.
+    Wake-ups are at least ``quantum_ns`` apart: waking for every single token costs more than sending it, so
+    at high rates a few tokens share a wake-up, each late by less than the quantum.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Pacer:
     def run_due(self) -> int:
         """Delivers what is due; gives the time until which the engine has advanced.
 
-        Anything that keeps the loop busy calls it in between, so that work for one client does not delay another.
+        Anything that keeps the loop busy calls it in between: work for one client must not delay another.
         """
         now_ns = time.monotonic_ns()
         next_ns = self.engine.next_ns()

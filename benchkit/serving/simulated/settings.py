@@ -117,8 +117,8 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         raise InvalidParameter(f"server_args: {name} is {value!r}; it must be of type {kind.__name__}")
     if kind in (int, float):
         least = 1 if name in _AT_LEAST_ONE else 0
-        if value < least or (name == "step_base_us" and value == 0):
-            raise InvalidParameter(
-                f"server_args: {name} is {value}; it must be {'above 0' if least == 0 else least}"
-            )
+        if name == "step_base_us" and value <= 0:
+            raise InvalidParameter(f"server_args: {name} is {value}; it must be above 0")
+        if value < least:
+            raise InvalidParameter(f"server_args: {name} is {value}; it must be at least {least}")
     return value

@@ -1,4 +1,4 @@
-"""The embedded server's tokenizer: deterministic, without files, the same for prompts, answers and /tokenize."""
+"""The embedded server's tokenizer: deterministic and the same for prompts, answers and /tokenize."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ MESSAGE_OVERHEAD = 4
 GENERATION_PROMPT = 3
 """Tokens that open the assistant's turn."""
 
-_PIECE = re.compile(r"\S{1,%d}" % PIECE_LENGTH)
+_PIECE = re.compile(rf"\S{{1,{PIECE_LENGTH}}}")
 _RESERVED = 256
-_WORDS = (
-    "the of and to in is that for it as was with be by on not he his but at are this have from or had an they "
-    "which one you were all her she there would their we him been has when who will no more if out so up said "
-    "what its about than into them can only other time new some could these two may first then do any like my "
-    "now over such our man me even most made after also did many before must through years where much your way "
-    "well down should because each just those people too how little state good very make world still see own"
-).split()
-WORDS: tuple[bytes, ...] = tuple(f" {word}".encode() for word in _WORDS)
+_WORDS = """
+the of and to in is that for it as was with be by on not he his but at are this have from or had
+an they which one you were all her she there would their we him been has when who will no more
+if out so up said what its about than into them can only other time new some could these two may
+first then do any like my now over such our man me even most made after also did many before
+must through years where much your way well down should because each just those people too how
+little state good very make world still see own
+"""
+WORDS: tuple[bytes, ...] = tuple(f" {word}".encode() for word in _WORDS.split())
 """What answers are made of: each is one token, safe inside a JSON string as it stands."""
 
 
@@ -49,7 +50,7 @@ def message_text(message: Mapping[str, object]) -> str:
         ValueError: The message has no role, or a content of another kind.
     """
     if not isinstance(message.get("role"), str):
-        raise ValueError("each message needs a role")
+        raise ValueError("each message needs a role")  # noqa: TRY004 - a client's mistake, not a caller's
     content = message.get("content")
     if content is None:
         return ""
