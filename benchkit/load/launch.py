@@ -19,7 +19,7 @@ from typing import Any
 
 from benchkit import errors
 from benchkit.errors import DiskFull, WorkerDied
-from benchkit.load.spec import PARTS_FOLDER, TAPE_FOLDER, LoadSpec
+from benchkit.load.spec import PARTS_FOLDER, LoadSpec
 from benchkit.load.worker import raise_descriptor_limit
 from benchkit.records import processes
 from benchkit.records.atomic import Reserve
@@ -119,7 +119,7 @@ class Launcher:
         """
         spec = self._spec
         raise_descriptor_limit(0)
-        (self._folder / TAPE_FOLDER).mkdir(exist_ok=True)
+        spec.tape_folder(self._folder).mkdir(parents=True, exist_ok=True)
         (self._folder / PARTS_FOLDER).mkdir(exist_ok=True)
         spec.write(self._folder)
         try:
@@ -250,15 +250,16 @@ class Launcher:
             self._on_progress(progress)
 
     def _result(self) -> LoadResult:
-        window_start_ns = self._spec.warmup_ns
-        ends = [member.done["window_end_ns"] - self._start_ns for member in self._members if member.done is not None]
-        now = time.monotonic_ns() - self._start_ns
+        origin_ns = self._spec.origin_ns or self._start_ns
+        window_start_ns = self._start_ns + self._spec.warmup_ns - origin_ns
+        ends = [member.done["window_end_ns"] - origin_ns for member in self._members if member.done is not None]
+        now = time.monotonic_ns() - origin_ns
         planned = window_start_ns + self._spec.duration_ns if self._spec.duration_ns else now
         window_end_ns = max(ends) if ends else max(window_start_ns, min(now, planned))
         workers = tuple({name: value for name, value in (member.facts or {"worker": member.number}).items()
                          if name not in {"event", "window_ns", "window_end_ns"}} for member in self._members)
         lost = sum((member.done or {}).get("lost_bytes", 0) for member in self._members)
-        return LoadResult(self._start_ns, window_start_ns, window_end_ns, self._stopped_by, workers, lost)
+        return LoadResult(origin_ns, window_start_ns, window_end_ns, self._stopped_by, workers, lost)
 
     async def _end_all(self) -> None:
         """Leaves no process behind, whatever happened."""

@@ -22,15 +22,15 @@ class Finished(NamedTuple):
     outcome: Outcome
 
 
-def part_path(folder: Path, worker: int, number: int) -> Path:
+def part_path(folder: Path, repeat: int, worker: int, number: int) -> Path:
     """Path of a part."""
-    return folder / f"w{worker}-{number:06d}.parquet"
+    return folder / f"r{repeat}-w{worker}-{number:06d}.parquet"
 
 
 def write_part(folder: Path, worker: int, number: int, finished: list[Finished], *, repeat: int, target: str,
                model: str) -> None:
     """Writes one part; a file of the same number is replaced."""
-    path = part_path(folder, worker, number)
+    path = part_path(folder, repeat, worker, number)
     merge.write_part(path, _table(finished, worker, repeat, target, model))
     texts = [item.answer for item in finished if item.answer.text is not None]
     if texts:

@@ -31,6 +31,7 @@ class LoadSpec:
         max_error_rate: share of failed requests that stops the run, judged from 20 requests on.
         workers: number of load processes.
         repeat: which repeat of the run.
+        origin_ns: the run's start, CLOCK_MONOTONIC, when this is not its first repeat; else 0.
         transport: ``stamped`` or ``httpx``.
         reuse: whether connections are kept between requests.
         verify_tls: whether the server's certificate is checked.
@@ -57,6 +58,7 @@ class LoadSpec:
     max_error_rate: float
     workers: int
     repeat: int
+    origin_ns: int
     transport: str
     reuse: bool
     verify_tls: bool
@@ -74,6 +76,10 @@ class LoadSpec:
     def bounded(self) -> bool:
         """Whether a number of requests limits the window."""
         return bool(self.plan.get("requests"))
+
+    def tape_folder(self, folder: Path) -> Path:
+        """Where the tapes of this repeat lie in a run's folder."""
+        return folder / TAPE_FOLDER / f"r{self.repeat}"
 
     def streams_of(self, worker: int) -> range:
         """Which of the closed loop's streams a worker runs."""

@@ -17,12 +17,13 @@ import statistics
 import struct
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchkit.load.answer import Answer
 from benchkit.load.parts import Finished, write_part
-from benchkit.load.spec import PARTS_FOLDER, TAPE_FOLDER, LoadSpec
+from benchkit.load.spec import PARTS_FOLDER, LoadSpec
 from benchkit.load.tape import HEADER_SIZE, SENT_DATA, TICK_DATA, Kind, segments
 from benchkit.load.transcript import Transcript
 from benchkit.records.atomic import is_disk_full
@@ -41,10 +42,11 @@ _PART_CHUNKS = 400_000
 class Transcriber:
     """Reads one worker's tape."""
 
-    def __init__(self, folder: Path, worker: int) -> None:
+    def __init__(self, folder: Path, worker: int, *, repeat: int | None = None) -> None:
         self._folder, self._worker = folder, worker
-        self._spec = LoadSpec.read(folder)
-        self._tape, self._parts = folder / TAPE_FOLDER, folder / PARTS_FOLDER
+        spec = LoadSpec.read(folder)
+        self._spec = spec if repeat is None else replace(spec, repeat=repeat)
+        self._tape, self._parts = self._spec.tape_folder(folder), folder / PARTS_FOLDER
         self._state_file = self._tape / f"w{worker}.state"
         self.state: Transcript = pickle.loads(self._state_file.read_bytes()) if self._state_file.exists() else Transcript()
         self._finished: list[Finished] = []
@@ -183,7 +185,7 @@ class Transcriber:
         elif kind == Kind.NOTE:
             facts = json.loads(data)
             state.facts |= facts
-            state.start_ns = state.facts["start_ns"]
+            state.start_ns = self._spec.origin_ns or state.facts["start_ns"]
             state.offset_ns = state.facts["offset_ns"] if not state.offset_ns else state.offset_ns
         elif kind == Kind.CLOSE:
             state.closed = True
@@ -272,11 +274,20 @@ class Transcriber:
         os.replace(partial, self._state_file)
 
 
-def transcribe(folder: Path, worker: int) -> dict[str, Any]:
-    """Transcribes what is left of a dead worker's tape, in this process. Returns the worker's facts."""
-    transcriber = Transcriber(folder, worker)
+def transcribe(folder: Path, worker: int, *, repeat: int) -> dict[str, Any]:
+    """Transcribes what is left of a dead worker's tape, in this process.
+
+    Returns:
+        ``facts`` as ``Transcriber.facts``, and CLOCK_MONOTONIC ``start_ns``, ``window_ns``, ``window_end_ns`` (0 where
+        the worker did not live to tell) and ``last_ns``, the newest record's time.
+    """
+    transcriber = Transcriber(folder, worker, repeat=repeat)
     transcriber.advance()
-    return transcriber.finish()
+    noted = transcriber.state.facts
+    last_ns = transcriber.caught_up_ns or noted.get("start_ns", 0)
+    facts = transcriber.finish()
+    return {"facts": facts, "start_ns": transcriber.state.start_ns, "window_ns": noted.get("window_ns", 0),
+            "window_end_ns": noted.get("window_end_ns", 0), "last_ns": last_ns}
 
 
 def _be_humble() -> None:

@@ -12,7 +12,6 @@ import gc
 import json
 import os
 import resource
-import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -25,8 +24,9 @@ from benchkit.load.clock import forced_fallbacks, kernel_times_available, realti
 from benchkit.load.engine import Engine
 from benchkit.load.feed import Feed
 from benchkit.load.sender import Sender, StampedSender, resolve
-from benchkit.load.spec import TAPE_FOLDER, LoadSpec
+from benchkit.load.spec import LoadSpec
 from benchkit.load.tape import Kind, TapeWriter
+from benchkit.load.tls import make_context
 from benchkit.records.kinds import Phase
 
 _PROGRESS_S = 0.5
@@ -55,16 +55,6 @@ def raise_descriptor_limit(needed: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
     return soft
-
-
-def make_context(*, verify: bool) -> ssl.SSLContext:
-    """A client context that offers HTTP/1.1 only."""
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def request_head(spec: LoadSpec, headers: dict[str, str], key: str | None) -> Callable[[bytes, int], bytes]:
@@ -117,9 +107,9 @@ class Worker:
             return
         limit = raise_descriptor_limit(len(spec.streams_of(self._worker)) or spec.cap_of(self._worker) or 1_000)
         key = os.environ.get(spec.api_key_env) if spec.api_key_env else None
-        tape = TapeWriter(self._folder / TAPE_FOLDER, self._worker, {"worker": self._worker, "pid": os.getpid()})
+        tape = TapeWriter(spec.tape_folder(self._folder), self._worker, {"worker": self._worker, "pid": os.getpid()})
         engine = self._engine = Engine(spec, self._worker, tape, self._feeds, request_head(spec, first["headers"], key))
-        sender = self._make_sender(loop, tape, first["headers"], key)
+        sender = self._make_sender(loop, tape)
         engine.sender = sender
         await engine.fill()
         gc.collect()
@@ -167,13 +157,12 @@ class Worker:
                 tape.position = 0
         tape.close()
 
-    def _make_sender(self, loop: asyncio.AbstractEventLoop, tape: TapeWriter, headers: dict[str, str],
-                     key: str | None) -> Sender:
+    def _make_sender(self, loop: asyncio.AbstractEventLoop, tape: TapeWriter) -> Sender:
         spec = self._spec
         if spec.transport == "httpx":
-            from benchkit.load.transport import StockSender
+            from benchkit.load.stock import StockSender
 
-            return StockSender(loop, tape, spec, headers, key)
+            return StockSender(loop, tape, spec)
         context = make_context(verify=spec.verify_tls) if spec.scheme == "https" else None
         return StampedSender(loop, tape, resolve(spec.host, spec.port), context, reuse=spec.reuse)
 
