@@ -114,9 +114,9 @@ async def run_async(parameters: RunParameters | None = None, *, hooks: Hooks | N
     from benchkit.experiments.run import measure
 
     if hooks is None:
-        from benchkit.report.live import default_hooks
+        from benchkit.report import live
 
-        hooks = default_hooks(parameters)
+        hooks = live.hooks()
     return load_run(await measure(parameters, hooks))
 
 

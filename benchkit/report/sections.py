@@ -12,9 +12,13 @@ from typing import Any, Final
 
 from benchkit.analysis.binomial import needed_for
 from benchkit.analysis.limits import limits as limits_of
+from benchkit.records.paths import scrub_paths
 from benchkit.report import tables
 from benchkit.report.amounts import NONE, amount
 from benchkit.report.frames import RunLike, stored
+
+RUN_MIME: Final = "application/vnd.benchkit.run+json"
+"""Names the run that a notebook shows, for those who find the notebook elsewhere."""
 
 _SIGNS: Final = {"ok": "✓", "note": "·", "warning": "!", "fatal": "✗"}
 _NO_CHECK: Final = "No check was made before this run."
@@ -26,9 +30,12 @@ class Section:
 
     html: str
     text: str
+    run: str = ""
+    """Where the run lies, relative to the project; a report finds it by that."""
 
-    def _repr_html_(self) -> str:
-        return self.html
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"text/html": self.html, "text/plain": self.text}
+        return bundle | ({RUN_MIME: {"path": self.run}} if self.run else {})
 
     def __repr__(self) -> str:
         return self.text
@@ -43,7 +50,8 @@ def verdict(run: RunLike) -> Section:
     for reason in validity["reasons"]:
         lines += [f"- {reason['what']}: {reason['reason']}", f"  do: {reason['remedy']}"]
     html = f'<div class="bk-verdict bk-{escape(word)}">{tables.verdict_html(summary)}</div>'
-    return Section(html, "\n".join(lines))
+    path = getattr(stored(run), "path", None)
+    return Section(html, "\n".join(lines), scrub_paths(str(path)) if path is not None else "")
 
 
 def objectives(run: RunLike) -> Section:

@@ -1,0 +1,142 @@
+"""Executes notebooks in batch by papermill, and makes reports of stored runs again without any load."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from benchkit import errors
+from benchkit.errors import ParameterError, ReportError, RunNotFound
+from benchkit.records.paths import scrub_paths, scrub_text
+from benchkit.records.project import project_root
+from benchkit.report import notebook_file
+from benchkit.report.html import to_html
+
+STORED_RUN: Final = "BENCHKIT_STORED_RUN"
+"""Environment variable that makes `benchkit.run_async` give this stored run instead of making load."""
+
+_ANSI: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_SOURCES: Final = Path(__file__).resolve().parents[2]
+
+
+def notebook_path(name: str) -> Path:
+    """The notebook of this name: the project's own, else the one that benchkit was installed with.
+
+    Args:
+        name: `run_benchmark`, say; a path to any notebook is given back as it is.
+
+    Raises:
+        ReportError: there is no such notebook.
+    """
+    if name.endswith(".ipynb"):
+        wanted = Path(name).expanduser()
+        if wanted.is_file():
+            return wanted
+        raise ReportError(f"there is no notebook {name}")
+    places = [project_root() / "notebooks", _SOURCES / "notebooks", Path(__file__).parents[1] / "notebooks"]
+    for place in places:
+        if (place / f"{name}.ipynb").is_file():
+            return place / f"{name}.ipynb"
+    raise ReportError(f"there is no notebook {name!r} in notebooks/; give the path of an .ipynb file")
+
+
+def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], cwd: Path | None = None) -> Path:
+    """Executes a notebook with parameters and gives the path of the executed copy.
+
+    The copy holds no path of this machine in its metadata and outputs, and is signed, so that its author sees
+    its tables at once when it is opened.
+
+    Args:
+        notebook: the notebook to execute.
+        output: where the executed copy goes; it is written even when a cell fails.
+        parameters: values for its parameters cell.
+        cwd: working folder of its kernel; the project's root when None.
+
+    Raises:
+        ParameterError: a cell refused a parameter; the kind and the text are those of the cell's error.
+        ReportError: any other cell failed, or the notebook could not be executed at all.
+    """
+    import papermill.execute
+    from papermill.exceptions import PapermillException, PapermillExecutionError
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.items()}
+    try:
+        papermill.execute.execute_notebook(  # type: ignore[no-untyped-call]
+            str(notebook),
+            str(output),
+            parameters=values,
+            cwd=str(cwd or project_root()),
+            progress_bar=False,
+            log_output=False,
+        )
+    except PapermillExecutionError as error:
+        raise _failure(notebook, error.ename, error.evalue) from error
+    except PapermillException as error:
+        raise ReportError(f"{notebook.name} could not be executed: {error}") from error
+    finally:
+        if output.is_file():
+            _clean(output)
+    return output
+
+
+def report_from_run(run_path: Path, out: Path | None = None, notebook: str = "run_benchmark") -> Path:
+    """Makes `report.ipynb` and `report.html` of a stored run, without any load, and gives the HTML's path.
+
+    Args:
+        run_path: the run's folder.
+        out: folder for the two files; the run's own when None.
+        notebook: which notebook shows it.
+
+    Raises:
+        RunNotFound: no run lies there.
+        ReportError: a cell of the notebook failed.
+    """
+    from benchkit.records.stored import load
+
+    folder = run_path.expanduser().resolve()
+    run = load(folder)
+    place = out or folder
+    with _environment(STORED_RUN, str(folder)):
+        executed = execute(notebook_path(notebook), place / "report.ipynb", run.manifest["parameters"])
+    return to_html(executed, place / "report.html", folder)
+
+
+def _failure(notebook: Path, name: str, text: str) -> Exception:
+    told = _ANSI.sub("", text)
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, (ParameterError, RunNotFound)):
+        return kind(told)
+    return ReportError(f"a cell of {notebook.name} failed: {name}: {told}")
+
+
+def _clean(path: Path) -> None:
+    """Takes this machine's paths out of an executed notebook."""
+    content = notebook_file.read(path)
+    for key, value in content.metadata.items():
+        content.metadata[key] = scrub_paths(value)
+    for cell in content.cells:
+        for output in cell.get("outputs", ()):
+            if "text" in output:
+                output["text"] = scrub_text(output["text"])
+            if "traceback" in output:
+                output["traceback"] = [scrub_text(line) for line in output["traceback"]]
+    notebook_file.write(content, path)
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """The variable as a kernel that is started within sees it."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

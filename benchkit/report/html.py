@@ -1,0 +1,148 @@
+"""A notebook as one HTML file: offline, interactive, framed by the verdict and by how to run it again.
+
+Nothing in it can reach out or run what a model or a server wrote: text is escaped, outputs are cleaned, and a
+content security policy admits two scripts by their hashes and no address at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import nbformat
+import vl_convert
+
+from benchkit import __version__
+from benchkit.errors import RecordError, ReportError
+from benchkit.records.atomic import atomic_write
+from benchkit.records.project import in_project
+from benchkit.records.stored import StoredRun, load
+from benchkit.report import notebook_file, sections, theme
+from benchkit.report.again import again
+from benchkit.report.body import Body, body
+from benchkit.report.renderer import VEGA_LITE
+from benchkit.report.sections import RUN_MIME
+
+_UNTITLED: Final = "benchkit report"
+
+
+def to_html(notebook: Path, out: Path, run_path: Path | None = None) -> Path:
+    """Writes the report of an executed notebook and gives its path.
+
+    Args:
+        notebook: the executed notebook.
+        out: the file to write.
+        run_path: the run that the notebook shows; when None it is the one beside the notebook, or the one
+            that the notebook names. A notebook without a run makes a page without the frame.
+
+    Raises:
+        ReportError: the notebook cannot be read, or its run is not there.
+    """
+    content = notebook_file.read(notebook)
+    folder = run_path or _run_of(notebook, content)
+    try:
+        run = load(folder) if folder is not None else None
+        page = _page(_title(content, notebook), body(content), run)
+    except RecordError as error:
+        raise ReportError(f"the run of {notebook} could not be read: {error}") from error
+    atomic_write(out, page.encode("utf-8"))
+    return out
+
+
+def _run_of(notebook: Path, content: nbformat.NotebookNode) -> Path | None:
+    if (notebook.parent / "manifest.json").exists():
+        return notebook.parent
+    for cell in content.cells:
+        for output in cell.get("outputs", ()):
+            told = output.get("data", {}).get(RUN_MIME)
+            if told:
+                return in_project(str(told["path"]), notebook.parent)
+    return None
+
+
+def _title(content: nbformat.NotebookNode, notebook: Path) -> str:
+    for cell in content.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("# "):
+            return str(cell.source.split("\n", 1)[0][2:]).strip()
+    return notebook.stem or _UNTITLED
+
+
+def _page(title: str, inside: Body, run: StoredRun | None) -> str:
+    top = _frame_top(run) if run is not None else ""
+    end = f"<section><h2>How to run this again</h2>{again(run).html}</section>" if run is not None else ""
+    scripts = [_bundle(), _own("page.js")] if inside.charts else []
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            "img-src data: blob:",
+            "style-src 'unsafe-inline'",
+            # Vega compiles its expressions; only the two scripts named here may do so.
+            "script-src " + (" ".join([*map(_hash, scripts), "'unsafe-eval'"]) if scripts else "'none'"),
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    data = (
+        _json_block("bk-specs", list(inside.charts)) + _json_block("bk-dark", theme.DARK) if scripts else ""
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{_own('page.css')}</style>\n</head>\n<body>\n<main>\n"
+        f"<header><h1>{escape(title)}</h1>{_subtitle(run)}</header>\n{top}\n<article>{inside.html}</article>\n{end}\n"
+        f"<footer>benchkit {escape(__version__)}. This file needs no network.</footer>\n</main>\n{data}\n"
+        + "\n".join(f"<script>{script}</script>" for script in scripts)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _subtitle(run: StoredRun | None) -> str:
+    if run is None:
+        return ""
+    manifest = run.manifest
+    asked = manifest["parameters"]
+    told = [
+        str(manifest["created"])[:16].replace("T", " ") + " UTC",
+        str((manifest.get("preflight") or {}).get("model") or asked.get("model") or ""),
+        str(asked.get("url") or "embedded server"),
+        f"load {asked.get('load')}",
+        str(manifest["status"]),
+    ]
+    return f'<p class="bk-quiet">{escape(" · ".join(word for word in told if word))}</p>'
+
+
+def _frame_top(run: StoredRun) -> str:
+    return (
+        f"{sections.verdict(run).html}\n<section>{sections.headline(run).html}</section>\n"
+        f"<section><h2>What this run does not show</h2>{sections.limits(run).html}</section>\n"
+        f"<section><h2>What was run</h2>{sections.manifest(run).html}</section>"
+    )
+
+
+def _json_block(name: str, value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # Neither `</script>` nor `<!--` can stand in it.
+    safe = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return f'<script type="application/json" id="{name}">{safe}</script>\n'
+
+
+def _own(name: str) -> str:
+    return files("benchkit.report").joinpath(name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script."""
+    code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
+    return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}'"
