@@ -25,6 +25,11 @@ from benchkit.records.schema import TELEMETRY
 from benchkit.records.stored import SUMMARY_NAME, TELEMETRY_NAME, StoredRun, load
 
 __all__ = [
+    "MERGED_NAME",
+    "PARTS_NAME",
+    "SUMMARY_NAME",
+    "TAPE_NAME",
+    "TELEMETRY_NAME",
     "ChecksumMismatch",
     "MergeResult",
     "RunFolder",
