@@ -13,6 +13,8 @@ from benchkit.records.kinds import Outcome, Phase
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+_OUTCOMES = [str(outcome) for outcome in Outcome]
+
 
 @dataclass(frozen=True, slots=True)
 class RequestColumns:
@@ -31,7 +33,8 @@ class RequestColumns:
     prompt_tokens: Floats
     output_tokens: Floats
     lag_max: Floats
-    outcome: NDArray[np.object_]
+    outcome: NDArray[np.int8]
+    """Position in ``Outcome``; -1 for what is none."""
     in_phase: Flags
     """Scheduled in the window's phase, not in the warm-up."""
 
@@ -56,7 +59,9 @@ class RequestColumns:
 
     def is_outcome(self, *outcomes: Outcome) -> Flags:
         """Which requests ended in one of these ways."""
-        flags: Flags = np.isin(self.outcome.astype(str), [str(outcome) for outcome in outcomes])
+        flags = np.zeros(self.outcome.shape, dtype=np.bool_)
+        for outcome in outcomes:
+            flags |= self.outcome == _OUTCOMES.index(str(outcome))
         return flags
 
 
@@ -68,10 +73,10 @@ def read_columns(requests: pd.DataFrame) -> RequestColumns:
             return np.full(len(requests), np.nan)
         return requests[name].to_numpy(dtype=np.float64, na_value=np.nan)
 
-    def words(name: str) -> NDArray[np.object_]:
+    def codes(name: str, kinds: list[str]) -> NDArray[np.int8]:
         if name not in requests:
-            return np.full(len(requests), "", dtype=object)
-        return requests[name].astype(object).where(requests[name].notna(), "").to_numpy(dtype=object)
+            return np.full(len(requests), -1, dtype=np.int8)
+        return np.asarray(pd.Categorical(requests[name], categories=kinds).codes, dtype=np.int8)
 
     return RequestColumns(
         scheduled=numbers("scheduled_ns"),
@@ -87,6 +92,6 @@ def read_columns(requests: pd.DataFrame) -> RequestColumns:
         prompt_tokens=numbers("prompt_tokens"),
         output_tokens=numbers("output_tokens"),
         lag_max=numbers("pickup_lag_max_ns"),
-        outcome=words("outcome"),
-        in_phase=words("phase").astype(str) == str(Phase.WINDOW),
+        outcome=codes("outcome", _OUTCOMES),
+        in_phase=codes("phase", [str(Phase.WINDOW)]) == 0,
     )

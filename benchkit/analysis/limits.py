@@ -82,7 +82,7 @@ def _place(run: _Run) -> Iterator[str]:
 def _load(run: _Run) -> Iterator[str]:
     if run.closed:
         yield (
-            "Closed loop: when the server slows, the load gives way. How it bears arrivals at a rate needs an "
+            "Closed loop: when the server slows, the load gives way. Arrivals at a given rate need an "
             "open loop (`load: poisson`)."
         )
     if run.has("connections", "reuse"):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchkit.analysis.columns import RequestColumns, read_columns
 from benchkit.analysis.definitions import request_values
-from benchkit.analysis.events import EventSamples, event_samples, gaps_ns, longest_gaps_ns
+from benchkit.analysis.events import event_samples, gaps_ns, longest_gaps_ns
 from benchkit.analysis.occupancy import in_flight
 from benchkit.analysis.quantiles import Sample
 from benchkit.analysis.window import Window
@@ -31,6 +31,8 @@ class Measured:
     columns: RequestColumns
     chunks: Chunks
     window: Window
+    inside: NDArray[np.bool_]
+    """Which events are stamped in the window."""
     values: dict[str, Floats]
     """Per-request metrics of all rows, of both phases; NaN where a request gives none."""
     samples: dict[str, Sample]
@@ -61,11 +63,12 @@ def measure(requests: pd.DataFrame, chunks: Chunks, window: Window) -> Measured:
     columns = read_columns(requests)
     gaps = gaps_ns(chunks)
     values = request_values(columns, chunks, longest_gaps_ns(chunks, gaps))
-    events: EventSamples = event_samples(chunks, gaps, columns.ok | columns.censored, window)
+    inside = window.holds(chunks.ns)
+    events = event_samples(chunks, gaps, columns.ok | columns.censored, inside)
     samples = {name: Sample(array[columns.in_phase]) for name, array in values.items()}
     samples |= {
         "itl_ms": events.itl,
         "chunk_gap_ms": events.chunk_gap,
         "tokens_per_chunk": events.tokens_per_chunk,
     }
-    return Measured(columns, chunks, window, values, samples, in_flight(columns, window))
+    return Measured(columns, chunks, window, inside, values, samples, in_flight(columns, window))

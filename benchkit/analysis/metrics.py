@@ -108,7 +108,7 @@ def count_outcomes(requests: pd.DataFrame, columns: RequestColumns) -> dict[str,
 def _window_summary(measured: Measured, objectives: Sequence[Objective]) -> dict[str, Any]:
     window = measured.window
     good = good_requests(objectives, measured)
-    totals = rating.count(measured.columns, measured.chunks, window, good)
+    totals = rating.count(measured, good)
     rated = rating.rates(totals, window)
     return {
         "start_s": window.start_ns / 1e9,

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.analysis.columns import RequestColumns
 from benchkit.analysis.events import tokens_in
+from benchkit.analysis.measured import Measured
 from benchkit.analysis.window import Window
-from benchkit.records.chunks import Chunks
 
 Flags = NDArray[np.bool_]
 
@@ -29,21 +28,20 @@ class Totals:
     """null without a per-request objective."""
 
 
-def count(columns: RequestColumns, chunks: Chunks, window: Window, good: Flags | None) -> Totals:
+def count(measured: Measured, good: Flags | None) -> Totals:
     """The window's totals, by stamps, warm-up requests included.
 
     Args:
-        columns: all requests.
-        chunks: their events.
-        window: the window.
+        measured: the run's records and window.
         good: which requests meet every per-request objective; None when there is none.
     """
+    columns, window = measured.columns, measured.window
     ended = columns.ok & window.holds(columns.end)
     prompts = columns.prompt_tokens[window.holds(columns.first_token)]
     unknown = bool(prompts.size) and bool(np.isnan(prompts).all())
     return Totals(
         requests=int(ended.sum()),
-        output_tokens=tokens_in(chunks, columns.output_tokens, window),
+        output_tokens=tokens_in(measured.chunks, columns.output_tokens, measured.inside),
         prompt_tokens=None if unknown else float(np.nansum(prompts)),
         offered=int(window.holds(columns.scheduled).sum()),
         sent=int(window.holds(columns.sent).sum()),
