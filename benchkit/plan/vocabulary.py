@@ -58,39 +58,35 @@ class Vocabulary:
 
 
 _COMMON = """
-about above across action after again against age ago air all almost alone along already also although
-always among amount and animal another answer any appear area arm around art ask away back bad ball bank
-base beautiful become bed before began behind being below best better between big bird black blood blue
-board boat body book both bottom box boy bring brother brought build building business but buy call came can
-car care carry case cat cause cell center century certain chance change check child children church city
+about above action after again against age ago air all almost alone along also although always among amount
+and animal another answer any area arm around art ask away back bad ball bank base bed before being below
+best better between big bird black blood blue board boat body book both bottom box boy bring build building
+business but buy call can car care carry case cat cause cell center change check child children church city
 class clear close cold color come common company complete control could country course court cover cross cut
-dark daughter day dead deal death decide deep development did different direction do doctor dog done door
-down draw dream dress drive dry during each early earth east easy eat effect eight either else end energy
-enough even evening ever every example eye face fact fall family far farm fast father fear feel feet few
-field fight figure fill final find fine fire first fish five floor follow food foot for force form forward
-found four free fresh friend from front full game garden gave general get girl give glass go gold gone good
-got government great green ground group grow had hair half hand happen hard has have he head health hear
-heard heart heat heavy held help her here high hill him history hit hold home hope horse hospital hot hour
-house how human hundred idea important in inside interest into iron island it job join just keep kept key
-kind king knew know land language large last late later law lead learn leave left less let letter level life
-light like line list listen little live local long look lost lot love low machine made main make man many
-map mark market matter may mean measure meet men might mile milk mind minute miss modern moment money month
-moon more morning most mother mountain move much music must name nation nature near need never new next
-night nine no north not note nothing now number object ocean of off office often oil old on once one only
-open or order other our out outside over own page paint paper part party pass past pattern pay peace people
-person picture piece place plan plant play point police poor position power present president problem
-process product program provide public pull purpose push put question quick quiet quite race rain ran reach
-read ready real reason record red remember report rest result rich right river road rock role room round
-rule run said same save saw say scale school science sea season second section see seem sell send sense
-serve set seven several shape she ship short should show side sign silver simple since sing single sister
-sit six size skin sleep slow small snow so social society soft soil some son song soon sound south space
-special speed spring square stage stand star start state station stay step still stone stood stop store
-story street strong student study such sudden summer sun sure surface system table take talk teacher team
-tell ten test than that the their them then there these they thing think third this those though thought
-thousand three through time together told too took top toward town trade train travel tree trial trip true
-try turn two under unit until up upon use value very view village visit voice wait walk wall want war warm
-was watch water way we weather week weight well went were west what wheel when where which while white who
-whole why wide wife wild will win wind window winter wish with within without woman wonder wood word work
+dark daughter day dead deal death deep development did different direction do doctor dog done door down draw
+dream dress drive dry during each early earth east easy eat effect eight either else end energy even ever
+every example eye face fact fall family far farm fast father feel few field fight figure fill final find
+fine fire first fish five floor follow food foot for force form forward found four free fresh friend from
+front full game general get girl give glass go gold gone good got government great green ground group grow
+had hair half hand hard has have he head health heard heart heat heavy held help her here high hill him
+history hit hold home horse hospital hot hour house how human important in inside interest into iron it job
+join just keep key kind king know land language large last late later law lead learn leave left less let
+letter level life light like line list little live local long look lost lot love low machine made main make
+man many map mark market matter may mean meet men might mile mind minute miss modern money month moon more
+most mother move much music must name nation nature near need never new next night nine no north not note
+nothing now number object of off office often oil old on once one only open or order other our out outside
+over own page paper part party pass past pattern pay peace people person picture piece place plan plant play
+point position power present problem process product program public pull purpose push put question quick
+quiet quite race rain ran reach read ready real reason record red remember report rest result rich right
+river road rock role room round rule run said same save say scale school science sea season second section
+see sell send sense set seven shape she ship short should show side sign silver simple since sing single sit
+six size skin sleep slow small so social soft some son song soon sound south space special speed spring
+square stage stand star start state station stay step still stone stood stop store story street strong
+student study such sun sure surface system table take talk team tell ten test than that the their them then
+there these they thing think third this those though thought three through time too top town trade train
+travel tree trial trip true try turn two under unit until up upon use value very view voice wait walk wall
+want war warm was watch water way we weather week weight well went were west what wheel when where which
+while white who why wide wife wild will win wind window winter with within without woman wood word work
 world would write year yellow yes yet you young
 """
 
@@ -100,4 +96,8 @@ DEFAULT_VOCABULARY = Vocabulary(
     overhead_tokens=0,
     source="uncounted",
 )
-"""Some six hundred common English words; that each is one token is assumed, not counted."""
+"""Common English words, assumed to be one token each; the server's own tokens are not counted.
+
+Each is one token, after a space and at the start of a text, for the tokenizers of GPT-2, GPT-4 (cl100k),
+GPT-4o (o200k), Llama 2, Llama 3 and Mistral 7B. Other models have mostly the same words, but nobody counted.
+"""
