@@ -86,21 +86,30 @@ _TOKEN = re.compile(
 )
 
 
+class _Bounded:
+    """Whatever is compared with a bound."""
+
+    __slots__ = ()
+
+    op: Op
+    bound: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value, in the bound's unit, meets the bound."""
+        return _COMPARE[self.op](value, self.bound)
+
+
 @dataclass(frozen=True, slots=True)
-class Term:
+class Term(_Bounded):
     """What one request must do: a metric of it, compared with a bound in the metric's unit."""
 
     metric: str
     op: Op
     bound: float
 
-    def holds(self, value: float) -> bool:
-        """Whether a value of the metric meets the bound."""
-        return _COMPARE[self.op](value, self.bound)
-
 
 @dataclass(frozen=True, slots=True)
-class StatisticObjective:
+class StatisticObjective(_Bounded):
     """A statistic of a metric's values, compared with a bound."""
 
     statistic: str
@@ -120,13 +129,9 @@ class StatisticObjective:
     def __str__(self) -> str:
         return self.text
 
-    def holds(self, value: float) -> bool:
-        """Whether a value of the statistic meets the bound."""
-        return _COMPARE[self.op](value, self.bound)
-
 
 @dataclass(frozen=True, slots=True)
-class AttainmentObjective:
+class AttainmentObjective(_Bounded):
     """The share of requests that meet every term; failed and shed ones do not."""
 
     terms: tuple[Term, ...]
@@ -139,13 +144,9 @@ class AttainmentObjective:
     def __str__(self) -> str:
         return self.text
 
-    def holds(self, value: float) -> bool:
-        """Whether a share meets the bound."""
-        return _COMPARE[self.op](value, self.bound)
-
 
 @dataclass(frozen=True, slots=True)
-class RateObjective:
+class RateObjective(_Bounded):
     """A share of all requests, or a rate over the window, compared with a bound."""
 
     name: str
@@ -157,10 +158,6 @@ class RateObjective:
 
     def __str__(self) -> str:
         return self.text
-
-    def holds(self, value: float) -> bool:
-        """Whether a value of the rate meets the bound."""
-        return _COMPARE[self.op](value, self.bound)
 
 
 Objective = StatisticObjective | AttainmentObjective | RateObjective
