@@ -39,10 +39,24 @@ class _Group(click.Group):
 
 
 def _parameter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("-p", "--parameter", "pairs", nargs=2, multiple=True, metavar="NAME VALUE",
-                           help="Set one parameter, as papermill's -p; may be repeated.")(command)
-    return click.option("-f", "--file", "files", multiple=True, type=click.Path(dir_okay=False), metavar="FILE",
-                        help="Take parameters from a YAML file; later files win, -p wins over all.")(command)
+    command = click.option(
+        "-p",
+        "--parameter",
+        "pairs",
+        nargs=2,
+        multiple=True,
+        metavar="NAME VALUE",
+        help="Set one parameter, as papermill's -p; may be repeated.",
+    )(command)
+    return click.option(
+        "-f",
+        "--file",
+        "files",
+        multiple=True,
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Take parameters from a YAML file; later files win, -p wins over all.",
+    )(command)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,11 +73,20 @@ def main() -> None:
 @_parameter_options
 @click.option("--out", metavar="FOLDER", help="Folder that holds the runs' folders (the parameter `out`).")
 @click.option("--json", "as_json", is_flag=True, help="Print summary.json instead of the result block.")
-@click.option("--dry-run", is_flag=True, help="Say what would be sent (requests, tokens, time), and send nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be sent (requests, tokens, time), and send nothing."
+)
 @click.option("--check-slo", is_flag=True, help="Exit with 4 when an objective fails or is undecided.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
-def run(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...], out: str | None, as_json: bool, dry_run: bool,
-        check_slo: bool, quiet: bool) -> None:
+def run(
+    files: tuple[str, ...],
+    pairs: tuple[tuple[str, str], ...],
+    out: str | None,
+    as_json: bool,
+    dry_run: bool,
+    check_slo: bool,
+    quiet: bool,
+) -> None:
     """Measure a server, or the embedded one where no `url` is given."""
     parameters = _run_parameters(files, pairs, out)
     if dry_run:
@@ -78,7 +101,12 @@ def run(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...], out: str | N
 @main.command()
 @click.argument("source")
 @_parameter_options
-@click.option("-o", "--out", metavar="FOLDER", help="Where the report goes; by default the run's own folder, or outputs/.")
+@click.option(
+    "-o",
+    "--out",
+    metavar="FOLDER",
+    help="Where the report goes; by default the run's own folder, or outputs/.",
+)
 def report(source: str, files: tuple[str, ...], pairs: tuple[tuple[str, str], ...], out: str | None) -> None:
     """Make a report: from a stored run (its folder, or `latest`), without load, or by executing a notebook.
 
@@ -109,7 +137,9 @@ def doctor(url: str, files: tuple[str, ...], pairs: tuple[tuple[str, str], ...],
 
     parameters = resolve({**_values(files, pairs, None), "url": url})
     found = preflight.check(parameters, normalise_url(url), quick=False)
-    click.echo(json.dumps(found.as_dict(), indent=2) if as_json else render(found, colour=sys.stdout.isatty()))
+    click.echo(
+        json.dumps(found.as_dict(), indent=2) if as_json else render(found, colour=sys.stdout.isatty())
+    )
     sys.exit(found.exit_code)
 
 
@@ -132,7 +162,9 @@ def serve(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) -> None:
     server = serving.start(**parameters.model_dump())
     click.echo(server.url)
     if parameters.detached:
-        click.echo(f"detached as {server.state.name}; end it with: benchkit stop {server.state.name}", err=True)
+        click.echo(
+            f"detached as {server.state.name}; end it with: benchkit stop {server.state.name}", err=True
+        )
         return
     click.echo("serving until Ctrl-C", err=True)
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -186,8 +218,11 @@ def recover(path: str) -> None:
     click.echo(str(load_run(folder)))
     counts = load_run(folder).summary["requests"]
     done = "was finished already" if before != "running" else "recovered"
-    click.echo(f"{done}: {_shown(folder)} is {manifest['status']}; "
-               f"{', '.join(f'{n} {name}' for name, n in counts.items() if isinstance(n, int) and n)}", err=True)
+    click.echo(
+        f"{done}: {_shown(folder)} is {manifest['status']}; "
+        f"{', '.join(f'{n} {name}' for name, n in counts.items() if isinstance(n, int) and n)}",
+        err=True,
+    )
 
 
 def _values(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...], out: str | None) -> dict[str, Any]:
@@ -202,7 +237,9 @@ def _values(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...], out: str
     return values
 
 
-def _run_parameters(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...], out: str | None) -> RunParameters:
+def _run_parameters(
+    files: tuple[str, ...], pairs: tuple[tuple[str, str], ...], out: str | None
+) -> RunParameters:
     from benchkit.parameters import resolve
 
     return resolve(_values(files, pairs, out))
@@ -217,11 +254,14 @@ def _say_plan(parameters: RunParameters, *, as_json: bool) -> None:
 
 async def _run(parameters: RunParameters, *, quiet: bool) -> Run:
     from benchkit.experiments.run import Hooks
-    from benchkit.report.live import terminal_hooks
+    from benchkit.report.live import Live
     from benchkit.report.run import run_async
 
     launchers: list[Launcher] = []
-    hooks = Hooks(on_start=launchers.append) if quiet else terminal_hooks(sys.stderr, launchers.append)
+    live = Live(sys.stderr)
+    hooks = Hooks(
+        on_stage=None if quiet else live.stage, on_progress=None if quiet else live, on_start=launchers.append
+    )
     task = asyncio.ensure_future(run_async(parameters, hooks=hooks))
     loop = asyncio.get_running_loop()
 
@@ -238,6 +278,7 @@ async def _run(parameters: RunParameters, *, quiet: bool) -> Run:
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     finally:
+        live.close()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 

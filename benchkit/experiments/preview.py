@@ -25,19 +25,28 @@ class Preview:
     def text(self) -> str:
         """As a few lines for people."""
         p, totals = self.parameters, self.totals
-        how = {"concurrent": f"{p.streams} streams in a closed loop", "synchronous": "one request at a time",
-               "throughput": f"up to {p.streams} requests at once, as fast as the server takes them"}.get(
-                   p.load, f"{p.rate:g} requests/s, {p.load} arrivals (open loop)")
+        how = {
+            "concurrent": f"{p.streams} streams in a closed loop",
+            "synchronous": "one request at a time",
+            "throughput": f"up to {p.streams} requests at once, as fast as the server takes them",
+        }.get(p.load, f"{p.rate:g} requests/s, {p.load} arrivals (open loop)")
         each = f"{totals.mean_prompt_tokens:g} prompt and {totals.mean_output_tokens:g} answer tokens each"
         if totals.requests is None:
             amount = f"requests: as many as the server answers ({each})"
         else:
-            amount = (f"requests: {totals.requests:,} ({each})\n"
-                      f"tokens:   {totals.prompt_tokens:,} in, {totals.output_tokens:,} out")
+            amount = (
+                f"requests: {totals.requests:,} ({each})\n"
+                f"tokens:   {totals.prompt_tokens:,} in, {totals.output_tokens:,} out"
+            )
         if totals.warmup_requests:
             amount += f"\nwarm-up:  {totals.warmup_requests:,} requests more"
-        time = "until the requests are answered" if totals.seconds is None else (
-            f"{totals.seconds:g} s ({p.warmup_s:g} s warm-up, {p.duration_s:g} s window), then at most {p.drain_s:g} s drain")
+        time = (
+            "until the requests are answered"
+            if totals.seconds is None
+            else (
+                f"{totals.seconds:g} s ({p.warmup_s:g} s warm-up, {p.duration_s:g} s window), then at most {p.drain_s:g} s drain"
+            )
+        )
         repeats = f"\nrepeats:  {p.repeats}" if p.repeats != 1 else ""
         return f"load:     {how}\n{amount}\ntime:     {time}{repeats}\nplan:     {self.plan_sha256[:16]}"
 

@@ -164,23 +164,11 @@ class Recording:
 
     async def run(self, specs: list[PlanSpec], url: str) -> None:
         """Sends each repeat's plan, one after the other, samples beside them."""
-        from benchkit.telemetry import sampling
-
         processes.remember(self._folder.path, "runner", os.getpid())
-        self._sampler = sampling.Sampler(
-            url,
-            self._parameters.api_key_env,
-            dict(self._parameters.headers),
-            verify_tls=self._parameters.verify_tls,
-        )
-        self._sampler.start()
-        try:
-            for spec in specs:
-                await self._send(spec, url)
-                if self.stopped_by is not None:
-                    return
-        finally:
-            await self._sampler.stop()
+        for spec in specs:
+            await self._send(spec, url)
+            if self.stopped_by is not None:
+                return
 
     async def _send(self, plan: PlanSpec, url: str) -> None:
         part = (

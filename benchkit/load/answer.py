@@ -21,12 +21,46 @@ class Answer:
     """A request's life. Times are ns since the run's start; ``None`` until they happen."""
 
     __slots__ = (
-        "attempt", "body", "bytes_received", "cached_tokens", "chunk_loop_ns", "chunk_ns", "chunk_shared",
-        "chunk_tokens", "connect_start_ns", "connected_ns", "connection", "decoder", "end_ns", "error", "error_kind",
-        "event_loop_ns", "event_shared", "finish_reason", "first_answer_ns", "first_text_ns", "first_token_ns",
-        "headers_ns", "json_body", "lag_max_ns", "last_chunk_event", "last_loop_ns", "last_ns", "meta",
-        "output_tokens", "prompt_tokens", "reasoning_tokens", "scheduled_ns", "sent_ns", "simple", "sse", "status",
-        "text", "token_source", "tokens_seen", "usage_tokens", "waited_ns", "whole")
+        "attempt",
+        "body",
+        "bytes_received",
+        "cached_tokens",
+        "chunk_loop_ns",
+        "chunk_ns",
+        "chunk_shared",
+        "chunk_tokens",
+        "connect_start_ns",
+        "connected_ns",
+        "connection",
+        "decoder",
+        "end_ns",
+        "error",
+        "error_kind",
+        "finish_reason",
+        "first_answer_ns",
+        "first_text_ns",
+        "first_token_ns",
+        "headers_ns",
+        "json_body",
+        "lag_max_ns",
+        "last_loop_ns",
+        "last_ns",
+        "meta",
+        "output_tokens",
+        "prompt_tokens",
+        "reasoning_tokens",
+        "scheduled_ns",
+        "sent_ns",
+        "simple",
+        "sse",
+        "status",
+        "text",
+        "token_source",
+        "tokens_seen",
+        "usage_tokens",
+        "waited_ns",
+        "whole",
+    )
 
     def __init__(self, meta: dict[str, Any], scheduled_ns: int) -> None:
         self.meta = meta
@@ -66,8 +100,6 @@ class Answer:
         self.chunk_loop_ns = array("q")
         self.chunk_tokens = array("i")
         self.chunk_shared = bytearray()
-        self.event_loop_ns = -1
-        self.last_chunk_event = False
 
     def wire(self, data: bytes, stamp_ns: int, loop_ns: int) -> None:
         """A read of the connection: the usual case, one event in one chunk, is told at a glance."""
@@ -81,7 +113,7 @@ class Answer:
                 except ValueError:
                     size = -1
                 if size == len(data) - cut - 4:
-                    self._event(data[cut + 8:-4], stamp_ns, loop_ns)
+                    self._event(data[cut + 8 : -4], stamp_ns, loop_ns)
                     return
         decoder = self.decoder
         if decoder is None:
@@ -97,7 +129,9 @@ class Answer:
         self.whole = decoder.complete
         if body:
             self.read_body(body, stamp_ns, loop_ns)
-        self.simple = self.status == 200 and not self.json_body and decoder.at_boundary and self.sse.at_boundary
+        self.simple = (
+            self.status == 200 and not self.json_body and decoder.at_boundary and self.sse.at_boundary
+        )
 
     def head(self, status: int, content_type: str, stamp_ns: int) -> None:
         """The answer's head is whole."""
@@ -125,10 +159,6 @@ class Answer:
                 self._event(data, self.last_ns, self.last_loop_ns)
 
     def _event(self, data: bytes, stamp_ns: int, loop_ns: int) -> None:
-        if loop_ns == self.event_loop_ns and self.last_chunk_event:
-            self.chunk_shared[-1] = 1
-        self.event_loop_ns = loop_ns
-        self.last_chunk_event = False
         if data == DONE:
             return
         try:
@@ -146,7 +176,9 @@ class Answer:
         if usage is not None:
             total = usage.get("completion_tokens")
             if total is not None:
-                if event.has_choice and (self.token_source is None or self.token_source is TokenSource.CHUNK_USAGE):
+                if event.has_choice and (
+                    self.token_source is None or self.token_source is TokenSource.CHUNK_USAGE
+                ):
                     tokens = total - (self.usage_tokens or 0)
                     self.token_source = TokenSource.CHUNK_USAGE
                 self.usage_tokens = total
@@ -161,12 +193,13 @@ class Answer:
         if tokens > 0:
             if self.first_token_ns is None:
                 self.first_token_ns = stamp_ns
+            elif self.chunk_loop_ns[-1] == loop_ns:
+                self.chunk_shared[-1] = 1
             self.tokens_seen += tokens
             self.chunk_ns.append(stamp_ns)
             self.chunk_loop_ns.append(loop_ns)
             self.chunk_tokens.append(tokens)
             self.chunk_shared.append(0)
-            self.last_chunk_event = True
         if visible:
             if self.first_text_ns is None:
                 self.first_text_ns = stamp_ns
@@ -198,7 +231,9 @@ class Answer:
         else:
             self.output_tokens = total
             if source is TokenSource.EVENTS:
-                self.token_source = TokenSource.FINAL_USAGE if total == events else TokenSource.FINAL_USAGE_DIFFERS
+                self.token_source = (
+                    TokenSource.FINAL_USAGE if total == events else TokenSource.FINAL_USAGE_DIFFERS
+                )
 
     def judge(self, *, exact_length: bool) -> Outcome:
         """The outcome of an answer that ended, and its error kind where it failed."""
@@ -219,6 +254,8 @@ class Answer:
         elif self.finish_reason is None:
             self._fail(ErrorKind.NO_FINISH, "a complete answer without a finish reason")
         elif exact_length and wanted and self.output_tokens is not None and self.output_tokens < wanted:
-            self._fail(ErrorKind.SHORT, f"{self.output_tokens} tokens instead of {wanted}, though the server "
-                                        "honours ignore_eos")
+            self._fail(
+                ErrorKind.SHORT,
+                f"{self.output_tokens} tokens instead of {wanted}, though the server honours ignore_eos",
+            )
         return Outcome.OK if self.error_kind is None else Outcome.FAILED

@@ -68,10 +68,20 @@ def _read(event: dict[str, Any]) -> Event:
     ids = choice.get("token_ids")
     count = len(ids) if ids else 0
     if delta is None:
-        return Event(True, choice.get("text") or "", "", False, count, choice.get("finish_reason"), usage, None)
+        return Event(
+            True, choice.get("text") or "", "", False, count, choice.get("finish_reason"), usage, None
+        )
     reasoning = delta.get("reasoning") or delta.get("reasoning_content") or ""
-    return Event(True, delta.get("content") or "", reasoning, bool(delta.get("tool_calls")), count,
-                 choice.get("finish_reason"), usage, None)
+    return Event(
+        True,
+        delta.get("content") or "",
+        reasoning,
+        bool(delta.get("tool_calls")),
+        count,
+        choice.get("finish_reason"),
+        usage,
+        None,
+    )
 
 
 def error_text(event: dict[str, Any]) -> str:

@@ -25,7 +25,9 @@ _NANO = 1_000_000_000
 
 def forced_fallbacks() -> frozenset[str]:
     """What ``BENCHKIT_FALLBACKS`` switches off."""
-    return frozenset(part.strip() for part in os.environ.get("BENCHKIT_FALLBACKS", "").split(",") if part.strip())
+    return frozenset(
+        part.strip() for part in os.environ.get("BENCHKIT_FALLBACKS", "").split(",") if part.strip()
+    )
 
 
 def realtime_offset_ns() -> int:

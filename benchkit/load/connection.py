@@ -79,13 +79,46 @@ class Connection:
         kernel_times: whether the kernel stamps what comes in.
     """
 
-    __slots__ = ("_bio_in", "_bio_out", "_complete", "_context", "_endpoint", "_loop", "_outgoing", "_owner",
-                 "_parser", "_pipe", "_readiness", "_recvmsg_into", "_scratch", "_sized", "_sock", "_tape", "_tls",
-                 "answered", "closed", "exchange", "head_only", "ident", "kernel_times", "key",
-                 "requests_before", "reusable", "status")
+    __slots__ = (
+        "_bio_in",
+        "_bio_out",
+        "_complete",
+        "_context",
+        "_endpoint",
+        "_loop",
+        "_outgoing",
+        "_owner",
+        "_parser",
+        "_pipe",
+        "_readiness",
+        "_recvmsg_into",
+        "_scratch",
+        "_sized",
+        "_sock",
+        "_tape",
+        "_tls",
+        "answered",
+        "closed",
+        "exchange",
+        "head_only",
+        "ident",
+        "kernel_times",
+        "key",
+        "requests_before",
+        "reusable",
+        "status",
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, readiness: Readiness, owner: Owner, tape: Tape,
-                 endpoint: Endpoint, ident: int, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        readiness: Readiness,
+        owner: Owner,
+        tape: Tape,
+        endpoint: Endpoint,
+        ident: int,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self._loop, self._readiness, self._owner, self._tape = loop, readiness, owner, tape
         self._endpoint, self._context, self.ident = endpoint, context, ident
         self._parser = httptools.HttpResponseParser(self)
@@ -247,8 +280,17 @@ class Connection:
         if size == 0:
             self._ended()
             return
-        _pack_into(tape.buffer, position, size, _WIRE, 0, self.key, 0, loop_ns,
-                   ancillary[0][2] if ancillary else NO_KERNEL_TIME)
+        _pack_into(
+            tape.buffer,
+            position,
+            size,
+            _WIRE,
+            0,
+            self.key,
+            0,
+            loop_ns,
+            ancillary[0][2] if ancillary else NO_KERNEL_TIME,
+        )
         end = start + size
         tape.position = end
         self.answered = True
@@ -299,7 +341,7 @@ class Connection:
             tape.position = start + size
             self.answered = True
             try:
-                self._parser.feed_data(tape.view[start:start + size])
+                self._parser.feed_data(tape.view[start : start + size])
             except httptools.HttpParserError as error:
                 self._break(error)
                 return

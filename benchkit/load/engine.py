@@ -46,8 +46,14 @@ class Engine:
         window_end_ns: when the window ended, CLOCK_MONOTONIC.
     """
 
-    def __init__(self, spec: LoadSpec, worker: int, tape: TapeWriter, feeds: Mapping[Phase, Feed],
-                 head: Callable[[str, int], bytes]) -> None:
+    def __init__(
+        self,
+        spec: LoadSpec,
+        worker: int,
+        tape: TapeWriter,
+        feeds: Mapping[Phase, Feed],
+        head: Callable[[bytes, int], bytes],
+    ) -> None:
         self._spec, self._worker, self._tape, self._feeds, self._head = spec, worker, tape, feeds, head
         self._loop = asyncio.get_running_loop()
         self._timer = make_timer(self._loop, self._send_due) if not spec.closed else None
@@ -149,15 +155,17 @@ class Engine:
             self._tape_failure(self._keys, now, outcome, None, text)
 
     def _tape_failure(self, key: int, now: int, outcome: Outcome, kind: ErrorKind | None, text: str) -> None:
-        self._tape.append(Kind.FAIL, key, now,
-                          json.dumps({"outcome": outcome, "kind": kind, "error": text[:500]}).encode())
+        self._tape.append(
+            Kind.FAIL, key, now, json.dumps({"outcome": outcome, "kind": kind, "error": text[:500]}).encode()
+        )
 
     def _tick(self) -> None:
         now = _monotonic_ns()
         late = now - self._tick_due_ns
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-        self._tape.append(Kind.TICK, 0, now,
-                          TICK_DATA.pack(realtime_offset_ns(), time.process_time_ns(), switches, late))
+        self._tape.append(
+            Kind.TICK, 0, now, TICK_DATA.pack(realtime_offset_ns(), time.process_time_ns(), switches, late)
+        )
         self._tape.flush()
         if self._tape.failure is not None and self.stopped_by != "disk_full":
             self.stop("disk_full", drain=False)
@@ -188,8 +196,11 @@ class Engine:
             if exchange.begun_ns > limit:
                 return
             self.sender.abandon(exchange)
-            self._done(exchange, 0, Failure(ErrorKind.TIMEOUT, f"no end within timeout_s "
-                                                               f"({self._spec.timeout_ns / 1e9:g} s)"))
+            self._done(
+                exchange,
+                0,
+                Failure(ErrorKind.TIMEOUT, f"no end within timeout_s ({self._spec.timeout_ns / 1e9:g} s)"),
+            )
 
     def _feed(self) -> tuple[Feed, Phase, int]:
         if self._spec.closed:
@@ -303,8 +314,11 @@ class Engine:
                 counts.shed += 1
             else:
                 counts.failed += 1
-                if (counts.answered >= _JUDGED_FROM and self._sending
-                        and counts.failed > self._spec.max_error_rate * counts.answered):
+                if (
+                    counts.answered >= _JUDGED_FROM
+                    and self._sending
+                    and counts.failed > self._spec.max_error_rate * counts.answered
+                ):
                     self.stop("max_error_rate")
         if self._timer is not None:
             if self._held:

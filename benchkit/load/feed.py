@@ -105,8 +105,14 @@ class Feed:
             if meta_size == 0:
                 self.ended = True
                 break
-            self._items.append(Item(bytes(buffer[ident_at:meta_at]), bytes(buffer[meta_at:body_at]),
-                                    bytes(buffer[body_at:end]), due_ns))
+            self._items.append(
+                Item(
+                    bytes(buffer[ident_at:meta_at]),
+                    bytes(buffer[meta_at:body_at]),
+                    bytes(buffer[body_at:end]),
+                    due_ns,
+                )
+            )
             self._bytes += body_size
             position = end
         del buffer[:position]
@@ -122,10 +128,20 @@ def frames(folder: Path, worker: int, phase: Phase) -> Iterator[bytes]:
     plan = Plan(PlanSpec.from_json(spec.plan))
     for session in plan.sessions(phase, worker=worker, workers=spec.workers):
         for number, turn in enumerate(session.turns):
-            meta = json.dumps({
-                "index": session.index, "phase": phase.value, "session": session.index, "turn": number,
-                "class": turn.class_name, "model": turn.model, "prompt_tokens": turn.prompt_tokens,
-                "wanted": turn.output_tokens, "hash": turn.prompt_hash}, separators=(",", ":")).encode()
+            meta = json.dumps(
+                {
+                    "index": session.index,
+                    "phase": phase.value,
+                    "session": session.index,
+                    "turn": number,
+                    "class": turn.class_name,
+                    "model": turn.model,
+                    "prompt_tokens": turn.prompt_tokens,
+                    "wanted": turn.output_tokens,
+                    "hash": turn.prompt_hash,
+                },
+                separators=(",", ":"),
+            ).encode()
             due_ns = -1 if turn.due_ns is None else turn.due_ns
             ident = f"{spec.run_id}-{phase.value[:3]}-{session.index}-{number}".encode()
             yield FRAME.pack(len(ident), len(meta), len(turn.body), due_ns) + ident + meta + turn.body
@@ -146,8 +162,10 @@ def _pump(source: Callable[[], Iterator[bytes]], fd: int) -> None:
 def main(arguments: list[str]) -> int:
     """Feeds one load process until it has all, or goes away."""
     folder, worker = Path(arguments[0]), int(arguments[1])
-    pumps = [threading.Thread(target=_pump, args=(lambda phase=phase: frames(folder, worker, phase), int(fd)))
-             for phase, fd in zip((Phase.WARMUP, Phase.WINDOW), arguments[2:4], strict=True)]
+    pumps = [
+        threading.Thread(target=_pump, args=(lambda phase=phase: frames(folder, worker, phase), int(fd)))
+        for phase, fd in zip((Phase.WARMUP, Phase.WINDOW), arguments[2:4], strict=True)
+    ]
     for pump in pumps:
         pump.start()
     for pump in pumps:

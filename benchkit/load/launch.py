@@ -90,8 +90,14 @@ class Launcher:
         on_progress: called about twice a second.
     """
 
-    def __init__(self, spec: LoadSpec, folder: Path, *, headers: Mapping[str, str] | None = None,
-                 on_progress: Callable[[Progress], None] | None = None) -> None:
+    def __init__(
+        self,
+        spec: LoadSpec,
+        folder: Path,
+        *,
+        headers: Mapping[str, str] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
         self._spec, self._folder = spec, folder
         self._headers = dict(headers or {})
         self._on_progress = on_progress
@@ -125,8 +131,9 @@ class Launcher:
         try:
             for number in range(spec.workers):
                 self._members.append(await self._start(number))
-            await asyncio.wait_for(asyncio.gather(*(self._ready(member) for member in self._members)),
-                                   _READY_TIMEOUT_S)
+            await asyncio.wait_for(
+                asyncio.gather(*(self._ready(member) for member in self._members)), _READY_TIMEOUT_S
+            )
             self._start_ns = time.monotonic_ns() + _LEAD_NS
             for member in self._members:
                 _tell(member.worker, {"start_ns": self._start_ns})
@@ -137,8 +144,9 @@ class Launcher:
                 reporter.cancel()
             return self._result()
         except TimeoutError:
-            raise WorkerDied("the load processes did not start within a minute; their logs are in "
-                             f"{self._folder}") from None
+            raise WorkerDied(
+                f"the load processes did not start within a minute; their logs are in {self._folder}"
+            ) from None
         finally:
             await self._end_all()
 
@@ -158,21 +166,32 @@ class Launcher:
         _tell(worker, {"headers": self._headers})
         return _Member(number, worker, transcriber, feed)
 
-    async def _spawn(self, module: str, arguments: list[str],
-                     pass_fds: list[int] | None = None) -> asyncio.subprocess.Process:
+    async def _spawn(
+        self, module: str, arguments: list[str], pass_fds: list[int] | None = None
+    ) -> asyncio.subprocess.Process:
         log = self._folder / f"{module}-{arguments[1]}.log"
         with log.open("ab") as stderr:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", f"benchkit.load.{module}", *arguments, stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE, stderr=stderr, start_new_session=True, pass_fds=pass_fds or [],
-                limit=_LINE_LIMIT)
+                sys.executable,
+                "-m",
+                f"benchkit.load.{module}",
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+                pass_fds=pass_fds or [],
+                limit=_LINE_LIMIT,
+            )
         processes.remember(self._folder, f"{module} {arguments[1]}", process.pid)
         return process
 
     async def _ready(self, member: _Member) -> None:
         line = await _line(member.worker)
         if line is None:
-            raise WorkerDied(f"the load process ended at its start: {self._log_tail('worker', member.number)}")
+            raise WorkerDied(
+                f"the load process ended at its start: {self._log_tail('worker', member.number)}"
+            )
         if line["event"] == "failed":
             kind = getattr(errors, line["error"], WorkerDied)
             raise kind(line["text"])
@@ -252,12 +271,20 @@ class Launcher:
     def _result(self) -> LoadResult:
         origin_ns = self._spec.origin_ns or self._start_ns
         window_start_ns = self._start_ns + self._spec.warmup_ns - origin_ns
-        ends = [member.done["window_end_ns"] - origin_ns for member in self._members if member.done is not None]
+        ends = [
+            member.done["window_end_ns"] - origin_ns for member in self._members if member.done is not None
+        ]
         now = time.monotonic_ns() - origin_ns
         planned = window_start_ns + self._spec.duration_ns if self._spec.duration_ns else now
         window_end_ns = max(ends) if ends else max(window_start_ns, min(now, planned))
-        workers = tuple({name: value for name, value in (member.facts or {"worker": member.number}).items()
-                         if name not in {"event", "window_ns", "window_end_ns"}} for member in self._members)
+        workers = tuple(
+            {
+                name: value
+                for name, value in (member.facts or {"worker": member.number}).items()
+                if name not in {"event", "window_ns", "window_end_ns"}
+            }
+            for member in self._members
+        )
         lost = sum((member.done or {}).get("lost_bytes", 0) for member in self._members)
         return LoadResult(origin_ns, window_start_ns, window_end_ns, self._stopped_by, workers, lost)
 
@@ -288,8 +315,13 @@ class Launcher:
         return "it left no message"
 
 
-async def run_load(spec: LoadSpec, folder: Path, *, headers: Mapping[str, str] | None = None,
-                   on_progress: Callable[[Progress], None] | None = None) -> LoadResult:
+async def run_load(
+    spec: LoadSpec,
+    folder: Path,
+    *,
+    headers: Mapping[str, str] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> LoadResult:
     """Runs one load; see ``Launcher``."""
     return await Launcher(spec, folder, headers=headers, on_progress=on_progress).run()
 

@@ -21,8 +21,12 @@ from benchkit.load.readiness import make_readiness
 from benchkit.load.tape import SENT_DATA, Kind, TapeWriter
 from benchkit.records.kinds import ErrorKind
 
-_CONNECT_KINDS = {errno.ECONNREFUSED: ErrorKind.REFUSED, errno.ECONNRESET: ErrorKind.RESET, errno.EPIPE: ErrorKind.RESET,
-                  errno.ETIMEDOUT: ErrorKind.TIMEOUT}
+_CONNECT_KINDS = {
+    errno.ECONNREFUSED: ErrorKind.REFUSED,
+    errno.ECONNRESET: ErrorKind.RESET,
+    errno.EPIPE: ErrorKind.RESET,
+    errno.ETIMEDOUT: ErrorKind.TIMEOUT,
+}
 
 
 class Failure(NamedTuple):
@@ -46,11 +50,33 @@ class Exchange:
         done: called once, with the status (0 without one) and the failure, if any.
     """
 
-    __slots__ = ("attempt", "begun_ns", "connection", "done", "key", "payload", "scheduled_ns", "sent_ns", "waited_ns")
+    __slots__ = (
+        "attempt",
+        "begun_ns",
+        "connection",
+        "done",
+        "key",
+        "payload",
+        "scheduled_ns",
+        "sent_ns",
+        "waited_ns",
+    )
 
-    def __init__(self, key: int, payload: bytes, scheduled_ns: int, waited_ns: int,
-                 done: Callable[[Exchange, int, Failure | None], None]) -> None:
-        self.key, self.payload, self.scheduled_ns, self.waited_ns, self.done = key, payload, scheduled_ns, waited_ns, done
+    def __init__(
+        self,
+        key: int,
+        payload: bytes,
+        scheduled_ns: int,
+        waited_ns: int,
+        done: Callable[[Exchange, int, Failure | None], None],
+    ) -> None:
+        self.key, self.payload, self.scheduled_ns, self.waited_ns, self.done = (
+            key,
+            payload,
+            scheduled_ns,
+            waited_ns,
+            done,
+        )
         self.attempt = 1
         self.begun_ns = self.sent_ns = 0
         self.connection: Connection | None = None
@@ -109,9 +135,22 @@ class StampedSender:
 
     name = "stamped"
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, tape: TapeWriter, endpoints: list[Endpoint],
-                 context: ssl.SSLContext | None = None, *, reuse: bool = True) -> None:
-        self._loop, self._tape, self._endpoints, self._context, self._reuse = loop, tape, endpoints, context, reuse
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tape: TapeWriter,
+        endpoints: list[Endpoint],
+        context: ssl.SSLContext | None = None,
+        *,
+        reuse: bool = True,
+    ) -> None:
+        self._loop, self._tape, self._endpoints, self._context, self._reuse = (
+            loop,
+            tape,
+            endpoints,
+            context,
+            reuse,
+        )
         self._readiness = make_readiness(loop)
         self._idle: list[Connection] = []
         self._opening: dict[Connection, tuple[Exchange, int]] = {}
@@ -155,7 +194,11 @@ class StampedSender:
         opening = self._opening.pop(connection, None)
         if opening is not None:
             exchange, which = opening
-            if which + 1 < len(self._endpoints) and isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+            if (
+                which + 1 < len(self._endpoints)
+                and isinstance(error, OSError)
+                and not isinstance(error, ssl.SSLError)
+            ):
                 self._open(exchange, which + 1)
             else:
                 self._fail(exchange, failure_of(error, connecting=True))
@@ -176,8 +219,13 @@ class StampedSender:
         """See ``connection.Owner``."""
         exchange = connection.exchange
         now = time.monotonic_ns()
-        self._tape.append(Kind.SENT, exchange.key, now, SENT_DATA.pack(connection.ident, exchange.waited_ns),
-                          detail=exchange.attempt)
+        self._tape.append(
+            Kind.SENT,
+            exchange.key,
+            now,
+            SENT_DATA.pack(connection.ident, exchange.waited_ns),
+            detail=exchange.attempt,
+        )
         if not exchange.sent_ns:
             exchange.sent_ns = now
 
@@ -203,8 +251,15 @@ class StampedSender:
         self._connections += 1
         self._tape.append(Kind.CONNECT, exchange.key, time.monotonic_ns())
         try:
-            connection = Connection(self._loop, self._readiness, self, self._tape, self._endpoints[which],
-                                    self._connections, self._context)
+            connection = Connection(
+                self._loop,
+                self._readiness,
+                self,
+                self._tape,
+                self._endpoints[which],
+                self._connections,
+                self._context,
+            )
         except OSError as error:
             self._fail(exchange, Failure(ErrorKind.CONNECT, f"no socket: {error}"))
             return

@@ -33,7 +33,9 @@ class StockSender:
         keep = None if spec.reuse else 0
         self._client = httpx.AsyncClient(
             verify=make_context(verify=spec.verify_tls) if spec.scheme == "https" else False,
-            timeout=spec.timeout_ns / 1e9, limits=httpx.Limits(max_connections=None, max_keepalive_connections=keep))
+            timeout=spec.timeout_ns / 1e9,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=keep),
+        )
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     def send(self, exchange: Exchange) -> None:
@@ -57,7 +59,8 @@ class StockSender:
     async def _run(self, exchange: Exchange) -> None:
         key, tape = exchange.key, self._tape
         head, _, body = exchange.payload.partition(b"\r\n\r\n")
-        headers = [tuple(line.split(b": ", 1)) for line in head.split(b"\r\n")[1:]]
+        fields = (line.partition(b": ") for line in head.split(b"\r\n")[1:])
+        headers = [(name, value) for name, _, value in fields]
 
         async def trace(event: str, _info: dict[str, Any]) -> None:
             now = time.monotonic_ns()
@@ -66,18 +69,25 @@ class StockSender:
             elif event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
                 tape.append(Kind.CONNECTED, key, now)
             elif event == "http11.send_request_body.complete":
-                tape.append(Kind.SENT, key, now, SENT_DATA.pack(0, exchange.waited_ns), detail=exchange.attempt)
+                tape.append(
+                    Kind.SENT, key, now, SENT_DATA.pack(0, exchange.waited_ns), detail=exchange.attempt
+                )
                 exchange.sent_ns = now
 
         status = 0
         failure: Failure | None = None
         try:
-            async with self._client.stream("POST", self._url, headers=headers, content=body,
-                                           extensions={"trace": trace}) as response:
+            async with self._client.stream(
+                "POST", self._url, headers=headers, content=body, extensions={"trace": trace}
+            ) as response:
                 status = response.status_code
-                tape.append(Kind.HEAD, key, time.monotonic_ns(),
-                            json.dumps({"content-type": response.headers.get("content-type", "")}).encode(),
-                            detail=status)
+                tape.append(
+                    Kind.HEAD,
+                    key,
+                    time.monotonic_ns(),
+                    json.dumps({"content-type": response.headers.get("content-type", "")}).encode(),
+                    detail=status,
+                )
                 async for data in response.aiter_raw():
                     tape.append(Kind.BODY, key, time.monotonic_ns(), data)
         except httpx.HTTPError as error:

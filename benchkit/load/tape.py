@@ -97,8 +97,20 @@ class TapeWriter:
         lost_bytes: what could not be kept after such a failure.
     """
 
-    __slots__ = ("_fd", "_folder", "_hello", "_number", "_segment_bytes", "buffer", "failure", "lost_bytes",
-                 "position", "room", "view", "worker")
+    __slots__ = (
+        "_fd",
+        "_folder",
+        "_hello",
+        "_number",
+        "_segment_bytes",
+        "buffer",
+        "failure",
+        "lost_bytes",
+        "position",
+        "room",
+        "view",
+        "worker",
+    )
 
     def __init__(self, folder: Path, worker: int, hello: dict[str, Any]) -> None:
         self.worker = worker
@@ -115,20 +127,28 @@ class TapeWriter:
         self._segment_bytes = 0
         self._next_segment()
 
-    def append(self, kind: int, key: int, loop_ns: int, data: bytes | memoryview = b"", *, detail: int = 0,
-               kernel: bytes = NO_KERNEL_TIME) -> None:
+    def append(
+        self,
+        kind: int,
+        key: int,
+        loop_ns: int,
+        data: bytes | memoryview = b"",
+        *,
+        detail: int = 0,
+        kernel: bytes = NO_KERNEL_TIME,
+    ) -> None:
         """Adds a record; data longer than the buffer goes out in pieces of the same kind."""
         size = len(data)
         if size > READ_MAX:
             for start in range(0, size, READ_MAX):
-                self.append(kind, key, loop_ns, data[start:start + READ_MAX], detail=detail, kernel=kernel)
+                self.append(kind, key, loop_ns, data[start : start + READ_MAX], detail=detail, kernel=kernel)
             return
         if self.position > self.room:
             self.flush()
         position = self.position
         HEADER.pack_into(self.buffer, position, size, kind, detail, key, 0, loop_ns, kernel)
         position += HEADER_SIZE
-        self.buffer[position:position + size] = data
+        self.buffer[position : position + size] = data
         self.position = position + size
 
     def flush(self) -> None:
@@ -188,5 +208,5 @@ def records(data: bytes | memoryview) -> Iterator[Record]:
         position += HEADER_SIZE
         if position + size > end:
             return
-        yield Record(kind, detail, key, loop_ns, kernel, bytes(data[position:position + size]))
+        yield Record(kind, detail, key, loop_ns, kernel, bytes(data[position : position + size]))
         position += size

@@ -48,7 +48,9 @@ class Transcriber:
         self._spec = spec if repeat is None else replace(spec, repeat=repeat)
         self._tape, self._parts = self._spec.tape_folder(folder), folder / PARTS_FOLDER
         self._state_file = self._tape / f"w{worker}.state"
-        self.state: Transcript = pickle.loads(self._state_file.read_bytes()) if self._state_file.exists() else Transcript()
+        self.state: Transcript = (
+            pickle.loads(self._state_file.read_bytes()) if self._state_file.exists() else Transcript()
+        )
         self._finished: list[Finished] = []
         self._finished_chunks = 0
         self._ttft_ms: list[float] = []
@@ -94,18 +96,31 @@ class Transcriber:
             first, last = window[0], window[-1]
             cpu_ns, switches = last[1] - first[1], last[2] - first[2]
             cpu_share = cpu_ns / (last[0] - first[0])
-        return {**notes, "closed": state.closed, "reads": state.reads, "events": state.events,
-                "shared_events": state.shared_events, "pickup_lag_max_ns": state.lag_max_ns,
-                "loop_gap_max_ns": state.loop_gap_max_ns, "cpu_share": cpu_share, "cpu_ns": cpu_ns,
-                "involuntary_switches": switches, "clock_step_max_ns": state.clock_step_ns,
-                "transcriber_cpu_ns": time.process_time_ns()}
+        return {
+            **notes,
+            "closed": state.closed,
+            "reads": state.reads,
+            "events": state.events,
+            "shared_events": state.shared_events,
+            "pickup_lag_max_ns": state.lag_max_ns,
+            "loop_gap_max_ns": state.loop_gap_max_ns,
+            "cpu_share": cpu_share,
+            "cpu_ns": cpu_ns,
+            "involuntary_switches": switches,
+            "clock_step_max_ns": state.clock_step_ns,
+            "transcriber_cpu_ns": time.process_time_ns(),
+        }
 
     def live(self) -> dict[str, Any]:
         """Counts so far, and the median TTFT of what ended since the last call."""
         recent, self._ttft_ms = self._ttft_ms, []
         under_way = sum(answer.tokens_seen for answer in self.state.answers.values())
-        return {"tokens": self.state.tokens + under_way, **self.state.outcomes,
-                "ttft_ms": statistics.median(recent) if recent else None, "behind_ns": self.behind_ns()}
+        return {
+            "tokens": self.state.tokens + under_way,
+            **self.state.outcomes,
+            "ttft_ms": statistics.median(recent) if recent else None,
+            "behind_ns": self.behind_ns(),
+        }
 
     def behind_ns(self) -> int:
         """How long ago the newest record that was read had been taped."""
@@ -244,7 +259,7 @@ class Transcriber:
         chunks = len(answer.chunk_ns)
         self._finished_chunks += chunks
         state.events += chunks
-        state.shared_events += sum(answer.chunk_shared[:-1])
+        state.shared_events += sum(answer.chunk_shared)
         state.tokens += answer.tokens_seen
         state.outcomes[outcome] = state.outcomes.get(outcome, 0) + 1
         if outcome is Outcome.OK and answer.first_token_ns is not None and answer.sent_ns is not None:
@@ -264,8 +279,15 @@ class Transcriber:
     def _checkpoint(self) -> None:
         state = self.state
         if self._finished:
-            write_part(self._parts, self._worker, state.part, self._finished, repeat=self._spec.repeat,
-                       target=self._spec.target, model=self._spec.model)
+            write_part(
+                self._parts,
+                self._worker,
+                state.part,
+                self._finished,
+                repeat=self._spec.repeat,
+                target=self._spec.target,
+                model=self._spec.model,
+            )
             state.part += 1
             self._finished = []
             self._finished_chunks = 0
@@ -286,8 +308,13 @@ def transcribe(folder: Path, worker: int, *, repeat: int) -> dict[str, Any]:
     noted = transcriber.state.facts
     last_ns = transcriber.caught_up_ns or noted.get("start_ns", 0)
     facts = transcriber.finish()
-    return {"facts": facts, "start_ns": transcriber.state.start_ns, "window_ns": noted.get("window_ns", 0),
-            "window_end_ns": noted.get("window_end_ns", 0), "last_ns": last_ns}
+    return {
+        "facts": facts,
+        "start_ns": transcriber.state.start_ns,
+        "window_ns": noted.get("window_ns", 0),
+        "window_end_ns": noted.get("window_end_ns", 0),
+        "last_ns": last_ns,
+    }
 
 
 def _be_humble() -> None:

@@ -96,7 +96,7 @@ class _HttpConnection(Connection):
         reads = self.stamps.reads
         if reads and reads[-1].loop_ns == loop_ns:
             return
-        seconds, nanoseconds = TIMESPEC.unpack(kernel[:TIMESPEC.size])
+        seconds, nanoseconds = TIMESPEC.unpack(kernel[: TIMESPEC.size])
         kernel_ns = seconds * _NANO + nanoseconds - realtime_offset_ns() if seconds else None
         reads.append(ReadStamp(loop_ns, kernel_ns, size))
 
@@ -123,8 +123,12 @@ class StampedTransport(httpx.AsyncBaseTransport):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None = None, error: BaseException | None = None,
-                        trace: TracebackType | None = None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
         await self.aclose()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -135,10 +139,14 @@ class StampedTransport(httpx.AsyncBaseTransport):
             UnsupportedProtocol: as httpx's own transport does.
         """
         if request.url.scheme not in {"http", "https"}:
-            raise httpx.UnsupportedProtocol(f"StampedTransport speaks http and https, not {request.url.scheme!r}",
-                                            request=request)
-        content = b"".join([part async for part in request.stream]) if isinstance(
-            request.stream, httpx.AsyncByteStream) else b"".join(request.stream)  # type: ignore[arg-type]
+            raise httpx.UnsupportedProtocol(
+                f"StampedTransport speaks http and https, not {request.url.scheme!r}", request=request
+            )
+        content = (
+            b"".join([part async for part in request.stream])
+            if isinstance(request.stream, httpx.AsyncByteStream)
+            else b"".join(request.stream)
+        )  # type: ignore[arg-type]
         payload = _head(request, content) + content
         timeouts = request.extensions.get("timeout", {})
         stamps = Stamps()
@@ -151,8 +159,12 @@ class StampedTransport(httpx.AsyncBaseTransport):
             connection = await self._fresh(request, timeouts, stamps)
             await self._exchange(connection, request, payload, timeouts, stamps)
         body = _Body(self, connection, request, timeouts.get("read"))
-        return httpx.Response(connection.status, headers=connection.headers, stream=body,
-                              extensions={"http_version": b"HTTP/1.1", "benchkit": stamps})
+        return httpx.Response(
+            connection.status,
+            headers=connection.headers,
+            stream=body,
+            extensions={"http_version": b"HTTP/1.1", "benchkit": stamps},
+        )
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -206,14 +218,17 @@ class StampedTransport(httpx.AsyncBaseTransport):
             connection.close()
             self._open.discard(connection)
 
-    async def _connection(self, request: httpx.Request, timeouts: dict[str, float | None],
-                          stamps: Stamps) -> tuple[_HttpConnection, bool]:
+    async def _connection(
+        self, request: httpx.Request, timeouts: dict[str, float | None], stamps: Stamps
+    ) -> tuple[_HttpConnection, bool]:
         idle = self._idle.get(_origin(request))
         if idle:
             return idle.pop(), True
         return await self._fresh(request, timeouts, stamps), False
 
-    async def _fresh(self, request: httpx.Request, timeouts: dict[str, float | None], stamps: Stamps) -> _HttpConnection:
+    async def _fresh(
+        self, request: httpx.Request, timeouts: dict[str, float | None], stamps: Stamps
+    ) -> _HttpConnection:
         loop = asyncio.get_running_loop()
         if self._readiness is None:
             self._readiness = make_readiness(loop)
@@ -232,14 +247,22 @@ class StampedTransport(httpx.AsyncBaseTransport):
                     last = error
             raise httpx.ConnectError(str(last), request=request) from last
 
-    async def _open_one(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, scheme: str,
-                        stamps: Stamps) -> _HttpConnection:
+    async def _open_one(
+        self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, scheme: str, stamps: Stamps
+    ) -> _HttpConnection:
         assert self._readiness is not None
         if scheme == "https" and self._context is None:
             self._context = make_context(verify=bool(self._verify))
         self._count += 1
-        connection = _HttpConnection(loop, self._readiness, self, self._scratch, endpoint, self._count,
-                                     self._context if scheme == "https" else None)
+        connection = _HttpConnection(
+            loop,
+            self._readiness,
+            self,
+            self._scratch,
+            endpoint,
+            self._count,
+            self._context if scheme == "https" else None,
+        )
         self._open.add(connection)
         opened = self._waiting[connection] = loop.create_future()
         try:
@@ -253,8 +276,14 @@ class StampedTransport(httpx.AsyncBaseTransport):
         stamps.connected_ns = time.monotonic_ns()
         return connection
 
-    async def _exchange(self, connection: _HttpConnection, request: httpx.Request, payload: bytes,
-                        timeouts: dict[str, float | None], stamps: Stamps) -> None:
+    async def _exchange(
+        self,
+        connection: _HttpConnection,
+        request: httpx.Request,
+        payload: bytes,
+        timeouts: dict[str, float | None],
+        stamps: Stamps,
+    ) -> None:
         connection.begin(stamps, head_only=request.method == "HEAD")
         connection.key = self._count
         try:
@@ -281,8 +310,13 @@ class StampedTransport(httpx.AsyncBaseTransport):
 class _Body(httpx.AsyncByteStream):
     """The body of an answer; gives the connection back when it is closed."""
 
-    def __init__(self, transport: StampedTransport, connection: _HttpConnection, request: httpx.Request,
-                 timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        transport: StampedTransport,
+        connection: _HttpConnection,
+        request: httpx.Request,
+        timeout_s: float | None,
+    ) -> None:
         self._transport, self._connection, self._request = transport, connection, request
         self._timeout_s = timeout_s
         self._closed = False
@@ -309,7 +343,9 @@ class _Body(httpx.AsyncByteStream):
 class _phase:  # noqa: N801 - reads as a statement
     """A time limit for one phase, raised as httpx does."""
 
-    def __init__(self, seconds: float | None, error: type[httpx.TimeoutException], request: httpx.Request) -> None:
+    def __init__(
+        self, seconds: float | None, error: type[httpx.TimeoutException], request: httpx.Request
+    ) -> None:
         self._timeout = asyncio.timeout(seconds)
         self._seconds = seconds or 0.0
         self._error, self._request = error, request
@@ -317,21 +353,24 @@ class _phase:  # noqa: N801 - reads as a statement
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError:
-            raise self._error(f"{self._request.url.host} took more than {self._seconds:g} s",
-                              request=self._request) from None
+            raise self._error(
+                f"{self._request.url.host} took more than {self._seconds:g} s", request=self._request
+            ) from None
 
 
 def _mapped(error: Exception, request: httpx.Request) -> httpx.TransportError:
     if isinstance(error, httptools.HttpParserError):
         return httpx.RemoteProtocolError(f"not HTTP/1.1: {error}", request=request)
     if isinstance(error, ConnectionEnded):
-        return httpx.RemoteProtocolError("the server closed the connection before the answer was complete",
-                                         request=request)
+        return httpx.RemoteProtocolError(
+            "the server closed the connection before the answer was complete", request=request
+        )
     return httpx.ReadError(str(error), request=request)
 
 
@@ -354,4 +393,3 @@ def _resolve(future: asyncio.Future[None] | None, error: Exception | None) -> No
             future.set_result(None)
         else:
             future.set_exception(error)
-

@@ -54,7 +54,7 @@ class AnswerDecoder:
             return self._chunks(data)
         if self._left < 0:
             return data
-        body = data[:self._left]
+        body = data[: self._left]
         self._left -= len(body)
         self.complete = self._left == 0
         return body
@@ -68,7 +68,7 @@ class AnswerDecoder:
                 self._rest = data
                 return b""
             lines = data[:end].decode("latin-1").split("\r\n")
-            data = data[end + 4:]
+            data = data[end + 4 :]
             version, _, rest = lines[0].partition(" ")
             if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
                 raise MalformedAnswer(f"not an HTTP/1.1 status line: {lines[0][:80]!r}")
@@ -104,7 +104,7 @@ class AnswerDecoder:
                 take = min(self._left, end - position)
                 content = min(take, max(0, self._left - 2))
                 if content:
-                    pieces.append(data[position:position + content])
+                    pieces.append(data[position : position + content])
                 self._left -= take
                 position += take
                 continue

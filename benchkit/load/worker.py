@@ -49,8 +49,10 @@ def raise_descriptor_limit(needed: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = needed + _SPARE_DESCRIPTORS
     if hard != resource.RLIM_INFINITY and wanted > hard:
-        raise OutOfDescriptors(f"{needed} connections need {wanted} open files and the hard limit is {hard}: raise it "
-                               f"(ulimit -Hn {wanted}), use more `workers`, or a lower `concurrency` or `max_in_flight`")
+        raise OutOfDescriptors(
+            f"{needed} connections need {wanted} open files and the hard limit is {hard}: raise it "
+            f"(ulimit -Hn {wanted}), use more `workers`, or a lower `concurrency` or `max_in_flight`"
+        )
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
@@ -61,9 +63,13 @@ def request_head(spec: LoadSpec, headers: dict[str, str], key: str | None) -> Ca
     """A function from (request id, length of the body) to the bytes of a request's head."""
     default_port = {"http": 80, "https": 443}[spec.scheme]
     host = f"[{spec.host}]" if ":" in spec.host else spec.host
-    fields = {"host": host if spec.port == default_port else f"{host}:{spec.port}",
-              "user-agent": f"benchkit/{__version__}", "accept": "text/event-stream", "accept-encoding": "identity",
-              "content-type": "application/json"}
+    fields = {
+        "host": host if spec.port == default_port else f"{host}:{spec.port}",
+        "user-agent": f"benchkit/{__version__}",
+        "accept": "text/event-stream",
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+    }
     if key:
         fields["authorization"] = f"Bearer {key}"
     if not spec.reuse:
@@ -105,10 +111,16 @@ class Worker:
         first = await self._lines.get()
         if first is None:
             return
-        limit = raise_descriptor_limit(len(spec.streams_of(self._worker)) or spec.cap_of(self._worker) or 1_000)
+        limit = raise_descriptor_limit(
+            len(spec.streams_of(self._worker)) or spec.cap_of(self._worker) or 1_000
+        )
         key = os.environ.get(spec.api_key_env) if spec.api_key_env else None
-        tape = TapeWriter(spec.tape_folder(self._folder), self._worker, {"worker": self._worker, "pid": os.getpid()})
-        engine = self._engine = Engine(spec, self._worker, tape, self._feeds, request_head(spec, first["headers"], key))
+        tape = TapeWriter(
+            spec.tape_folder(self._folder), self._worker, {"worker": self._worker, "pid": os.getpid()}
+        )
+        engine = self._engine = Engine(
+            spec, self._worker, tape, self._feeds, request_head(spec, first["headers"], key)
+        )
         sender = self._make_sender(loop, tape)
         engine.sender = sender
         await engine.fill()
@@ -120,11 +132,19 @@ class Worker:
         if line is None or "start_ns" not in line:
             return
         start_ns = int(line["start_ns"])
-        facts = {"worker": self._worker, "start_ns": start_ns, "window_ns": start_ns + spec.warmup_ns,
-                 "offset_ns": realtime_offset_ns(), "loop": type(loop).__module__.split(".")[0],
-                 "timer": engine.timer_name, "transport": sender.name, "open_files_limit": limit,
-                 "fallbacks": sorted(forced_fallbacks()), "kernel_times": kernel_times_available(),
-                 "gc_enabled": gc.isenabled()}
+        facts = {
+            "worker": self._worker,
+            "start_ns": start_ns,
+            "window_ns": start_ns + spec.warmup_ns,
+            "offset_ns": realtime_offset_ns(),
+            "loop": type(loop).__module__.split(".")[0],
+            "timer": engine.timer_name,
+            "transport": sender.name,
+            "open_files_limit": limit,
+            "fallbacks": sorted(forced_fallbacks()),
+            "kernel_times": kernel_times_available(),
+            "gc_enabled": gc.isenabled(),
+        }
         tape.append(Kind.NOTE, 0, time.monotonic_ns(), json.dumps(facts).encode())
         tape.flush()
         listener = loop.create_task(self._listen(engine))
@@ -134,12 +154,20 @@ class Worker:
         progress.cancel()
         listener.cancel()
         await sender.close()
-        facts = {"window_end_ns": engine.window_end_ns, "stopped_by": engine.stopped_by,
-                 "kernel_times": sender.kernel_times}
+        facts = {
+            "window_end_ns": engine.window_end_ns,
+            "stopped_by": engine.stopped_by,
+            "kernel_times": sender.kernel_times,
+        }
         tape.append(Kind.NOTE, 0, time.monotonic_ns(), json.dumps(facts).encode())
         tape.append(Kind.CLOSE, 0, time.monotonic_ns())
         await self._close(tape, engine)
-        self._say("done", window_end_ns=engine.window_end_ns, stopped_by=engine.stopped_by, lost_bytes=tape.lost_bytes)
+        self._say(
+            "done",
+            window_end_ns=engine.window_end_ns,
+            stopped_by=engine.stopped_by,
+            lost_bytes=tape.lost_bytes,
+        )
 
     async def _close(self, tape: TapeWriter, engine: Engine) -> None:
         """Writes the tape's end; on a full disk it waits for the parent to make room."""
@@ -179,8 +207,15 @@ class Worker:
         engine = self._engine
         assert engine is not None
         counts = engine.counts
-        self._say("progress", sent=counts.sent, answered=counts.answered, failed=counts.failed, shed=counts.shed,
-                  in_flight=len(engine.in_flight), now_ns=time.monotonic_ns())
+        self._say(
+            "progress",
+            sent=counts.sent,
+            answered=counts.answered,
+            failed=counts.failed,
+            shed=counts.shed,
+            in_flight=len(engine.in_flight),
+            now_ns=time.monotonic_ns(),
+        )
         if self._running:
             loop.call_later(_PROGRESS_S, self._progress, loop)
 
@@ -208,7 +243,9 @@ class Worker:
 def main(arguments: list[str]) -> int:
     """Runs one worker."""
     folder, worker = Path(arguments[0]), int(arguments[1])
-    feeds = {phase: Feed(int(fd)) for phase, fd in zip((Phase.WARMUP, Phase.WINDOW), arguments[2:4], strict=True)}
+    feeds = {
+        phase: Feed(int(fd)) for phase, fd in zip((Phase.WARMUP, Phase.WINDOW), arguments[2:4], strict=True)
+    }
     run = asyncio.run
     if "uvloop" not in forced_fallbacks():
         try:

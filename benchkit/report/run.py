@@ -90,7 +90,9 @@ class Run:
         return result_html(self.summary, self.manifest)
 
 
-async def run_async(parameters: RunParameters | None = None, *, hooks: Hooks | None = None, **values: Any) -> Run:
+async def run_async(
+    parameters: RunParameters | None = None, *, hooks: Hooks | None = None, **values: Any
+) -> Run:
     """Measures a server: preflight, load, records, numbers, verdict.
 
     Args:
@@ -130,7 +132,9 @@ def run(parameters: RunParameters | None = None, *, hooks: Hooks | None = None, 
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(run_async(parameters, hooks=hooks, **values))
-    raise BenchkitError("an event loop is running here (a notebook?): write `run = await benchkit.run_async(…)`")
+    raise BenchkitError(
+        "an event loop is running here (a notebook?): write `run = await benchkit.run_async(…)`"
+    )
 
 
 def load_run(path: str | Path) -> Run:
