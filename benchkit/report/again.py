@@ -9,7 +9,7 @@ import yaml
 
 from benchkit.redaction import REDACTED
 from benchkit.report.frames import RunLike, stored
-from benchkit.report.sections import Section
+from benchkit.report.section import Section
 
 _FILE = "again.yaml"
 

@@ -12,12 +12,10 @@ from typing import Any, Final
 from benchkit import errors
 from benchkit.errors import ParameterError, ReportError, RunNotFound
 from benchkit.records.paths import scrub_paths, scrub_text
-from benchkit.records.project import project_root
+from benchkit.records.project import in_project, project_root
 from benchkit.report import notebook_file
-from benchkit.report.html import to_html
-
-STORED_RUN: Final = "BENCHKIT_STORED_RUN"
-"""Environment variable that makes `benchkit.run_async` give this stored run instead of making load."""
+from benchkit.report.html import run_of, to_html
+from benchkit.report.run import STORED_RUN_VARIABLE
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _SOURCES: Final = Path(__file__).resolve().parents[2]
@@ -66,7 +64,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], cwd: Pa
     output.parent.mkdir(parents=True, exist_ok=True)
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.items()}
     try:
-        papermill.execute.execute_notebook(  # type: ignore[no-untyped-call]
+        papermill.execute.execute_notebook(
             str(notebook),
             str(output),
             parameters=values,
@@ -75,7 +73,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], cwd: Pa
             log_output=False,
         )
     except PapermillExecutionError as error:
-        raise _failure(notebook, error.ename, error.evalue) from error
+        raise _failure(output, error.ename, error.evalue) from error
     except PapermillException as error:
         raise ReportError(f"{notebook.name} could not be executed: {error}") from error
     finally:
@@ -84,7 +82,33 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], cwd: Pa
     return output
 
 
-def report_from_run(run_path: Path, out: Path | None = None, notebook: str = "run_benchmark") -> Path:
+def report_from_notebook(
+    notebook: str | Path, parameters: Mapping[str, Any], out: str | Path | None = None
+) -> Path:
+    """Executes a notebook with parameters, makes its report, and gives the HTML's path.
+
+    Args:
+        notebook: a path, or the name of one of benchkit's own.
+        parameters: values for its parameters cell.
+        out: folder for the two files. By default they are `report.ipynb` and `report.html` in the folder of
+            the run that the notebook made, and named after the notebook in `outputs/` when it made none.
+
+    Raises:
+        ParameterError: a cell refused a parameter.
+        ReportError: any other cell failed; its executed copy stays where the error says.
+    """
+    source = notebook_path(str(notebook))
+    place = Path(out) if out is not None else in_project(str(parameters.get("out", "outputs")))
+    executed = execute(source, place / f"{source.stem}.ipynb", parameters)
+    run = run_of(executed)
+    if run is None or out is not None:
+        return to_html(executed, executed.with_suffix(".html"), run)
+    return to_html(executed.replace(run / "report.ipynb"), run / "report.html", run)
+
+
+def report_from_run(
+    run_path: str | Path, out: str | Path | None = None, notebook: str = "run_benchmark"
+) -> Path:
     """Makes `report.ipynb` and `report.html` of a stored run, without any load, and gives the HTML's path.
 
     Args:
@@ -98,20 +122,20 @@ def report_from_run(run_path: Path, out: Path | None = None, notebook: str = "ru
     """
     from benchkit.records.stored import load
 
-    folder = run_path.expanduser().resolve()
+    folder = Path(run_path).expanduser().resolve()
     run = load(folder)
-    place = out or folder
-    with _environment(STORED_RUN, str(folder)):
+    place = Path(out) if out is not None else folder
+    with _environment(STORED_RUN_VARIABLE, str(folder)):
         executed = execute(notebook_path(notebook), place / "report.ipynb", run.manifest["parameters"])
     return to_html(executed, place / "report.html", folder)
 
 
-def _failure(notebook: Path, name: str, text: str) -> Exception:
+def _failure(executed: Path, name: str, text: str) -> Exception:
     told = _ANSI.sub("", text)
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, (ParameterError, RunNotFound)):
         return kind(told)
-    return ReportError(f"a cell of {notebook.name} failed: {name}: {told}")
+    return ReportError(f"a cell failed with {name}: {told}\nThe notebook until then: {executed}")
 
 
 def _clean(path: Path) -> None:

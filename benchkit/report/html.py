@@ -24,10 +24,9 @@ from benchkit.records.atomic import atomic_write
 from benchkit.records.project import in_project
 from benchkit.records.stored import StoredRun, load
 from benchkit.report import notebook_file, sections, theme
-from benchkit.report.again import again
 from benchkit.report.body import Body, body
 from benchkit.report.renderer import VEGA_LITE
-from benchkit.report.sections import RUN_MIME
+from benchkit.report.section import RUN_MIME
 
 _UNTITLED: Final = "benchkit report"
 
@@ -45,20 +44,21 @@ def to_html(notebook: Path, out: Path, run_path: Path | None = None) -> Path:
         ReportError: the notebook cannot be read, or its run is not there.
     """
     content = notebook_file.read(notebook)
-    folder = run_path or _run_of(notebook, content)
+    folder = run_path or run_of(notebook)
     try:
         run = load(folder) if folder is not None else None
-        page = _page(_title(content, notebook), body(content), run)
+        page = _page(_title(content, run), body(content), run)
     except RecordError as error:
         raise ReportError(f"the run of {notebook} could not be read: {error}") from error
     atomic_write(out, page.encode("utf-8"))
     return out
 
 
-def _run_of(notebook: Path, content: nbformat.NotebookNode) -> Path | None:
+def run_of(notebook: Path) -> Path | None:
+    """The folder of the run that an executed notebook shows; None when it shows none."""
     if (notebook.parent / "manifest.json").exists():
         return notebook.parent
-    for cell in content.cells:
+    for cell in notebook_file.read(notebook).cells:
         for output in cell.get("outputs", ()):
             told = output.get("data", {}).get(RUN_MIME)
             if told:
@@ -66,16 +66,35 @@ def _run_of(notebook: Path, content: nbformat.NotebookNode) -> Path | None:
     return None
 
 
-def _title(content: nbformat.NotebookNode, notebook: Path) -> str:
+def _title(content: nbformat.NotebookNode, run: StoredRun | None) -> str:
+    if run is not None:
+        return _run_title(run.manifest)
     for cell in content.cells:
         if cell.cell_type == "markdown" and cell.source.startswith("# "):
             return str(cell.source.split("\n", 1)[0][2:]).strip()
-    return notebook.stem or _UNTITLED
+    return _UNTITLED
+
+
+def _run_title(manifest: dict[str, Any]) -> str:
+    """The model and the load that it was put under."""
+    asked = manifest["parameters"]
+    load_name = str(asked.get("load", ""))
+    how = {
+        "concurrent": f"{asked.get('concurrency')} concurrent streams",
+        "synchronous": "one request at a time",
+        "throughput": "full throughput",
+    }.get(load_name, f"{asked.get('rate')} requests/s ({load_name})")
+    model = (manifest.get("preflight") or {}).get("model") or asked.get("model") or "a server"
+    return f"{model} under {how}"
 
 
 def _page(title: str, inside: Body, run: StoredRun | None) -> str:
     top = _frame_top(run) if run is not None else ""
-    end = f"<section><h2>How to run this again</h2>{again(run).html}</section>" if run is not None else ""
+    end = (
+        f"<section><h2>How to run this again</h2>{sections.again(run).html}</section>"
+        if run is not None
+        else ""
+    )
     scripts = [_bundle(), _own("page.js")] if inside.charts else []
     policy = "; ".join(
         [
@@ -110,9 +129,10 @@ def _subtitle(run: StoredRun | None) -> str:
     asked = manifest["parameters"]
     told = [
         str(manifest["created"])[:16].replace("T", " ") + " UTC",
-        str((manifest.get("preflight") or {}).get("model") or asked.get("model") or ""),
-        str(asked.get("url") or "embedded server"),
-        f"load {asked.get('load')}",
+        str(manifest["name"]),
+        str((manifest.get("server") or {}).get("url") or asked.get("url") or ""),
+        f"window {asked.get('duration_s')} s",
+        f"{asked.get('input_tokens')} tokens in, {asked.get('output_tokens')} out",
         str(manifest["status"]),
     ]
     return f'<p class="bk-quiet">{escape(" · ".join(word for word in told if word))}</p>'

@@ -42,7 +42,7 @@ class Live:
     """Shows each `Progress` it is called with in the place of the one before; give it as `on_progress`.
 
     In a notebook it is one output that is updated, of which only the last state is saved. Elsewhere it is a
-    line on `stream`, rewritten in a terminal, and silent where nobody watches.
+    line on `stream`, rewritten in a terminal; where nobody watches, only the stages are told.
 
     Args:
         stream: where the line goes outside a notebook; stderr when None.
@@ -68,9 +68,10 @@ class Live:
         """Shows that a stage begins, and keeps it apart from the line of a load that ran before."""
         if self._in_notebook:
             self._update(_Shown(text, None))
-        elif self._stream.isatty():
+        else:
             self.close()
             self._stream.write(f"{text}\n")
+            self._stream.flush()
 
     def close(self) -> None:
         """Ends the line in a terminal, so that what is printed next begins on its own."""

@@ -6,7 +6,6 @@ Each is shown by a notebook as it is returned. All text that came from a model, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
@@ -14,31 +13,15 @@ from benchkit.analysis.binomial import needed_for
 from benchkit.analysis.limits import limits as limits_of
 from benchkit.records.paths import scrub_paths
 from benchkit.report import tables
+from benchkit.report.again import again
 from benchkit.report.amounts import NONE, amount
 from benchkit.report.frames import RunLike, stored
+from benchkit.report.section import Section
 
-RUN_MIME: Final = "application/vnd.benchkit.run+json"
-"""Names the run that a notebook shows, for those who find the notebook elsewhere."""
+__all__ = ["again", "headline", "limits", "manifest", "metrics", "objectives", "preflight", "verdict"]
 
 _SIGNS: Final = {"ok": "✓", "note": "·", "warning": "!", "fatal": "✗"}
 _NO_CHECK: Final = "No check was made before this run."
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Section:
-    """A part of a report, as HTML and as plain text."""
-
-    html: str
-    text: str
-    run: str = ""
-    """Where the run lies, relative to the project; a report finds it by that."""
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        bundle: dict[str, Any] = {"text/html": self.html, "text/plain": self.text}
-        return bundle | ({RUN_MIME: {"path": self.run}} if self.run else {})
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def verdict(run: RunLike) -> Section:

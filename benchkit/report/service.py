@@ -1,0 +1,88 @@
+"""What a notebook shows of a server that it started: its start, one request, and how to use and stop it."""
+
+from __future__ import annotations
+
+import time
+from html import escape
+from typing import Any, Final
+
+from benchkit.http import ControlClient
+from benchkit.redaction import redact_text
+from benchkit.report.amounts import amount
+from benchkit.report.section import Section
+from benchkit.serving.process import ServerProcess
+
+_PROMPT: Final = "Say hello."
+_ANSWER_TOKENS: Final = 48
+_SHOWN: Final = 2_000
+
+
+def start_up(server: ServerProcess) -> Section:
+    """How long did it take until it served? In stages, each in seconds from the one before."""
+    stages = [("from its start to a healthy answer", server.healthy_s)]
+    with ControlClient(server.url) as client:
+        for name in ("the first answer, cold", "the second answer, warm"):
+            began = time.monotonic()
+            client.stream(_body(client, _PROMPT, 1), "chat", timeout_s=300)
+            stages.append((name, time.monotonic() - began))
+    rows = "".join(f"<tr><td>{escape(name)}</td><td>{amount(took)} s</td></tr>" for name, took in stages)
+    return Section(
+        f"<table><thead><tr><th>stage</th><th>took</th></tr></thead><tbody>{rows}</tbody></table>",
+        "\n".join(f"{name}: {amount(took)} s" for name, took in stages),
+    )
+
+
+def one_request(server: ServerProcess, prompt: str) -> Section:
+    """What does it answer? One chat request of at most 48 tokens, the text as the model wrote it."""
+    with ControlClient(server.url) as client:
+        body = _body(client, prompt, _ANSWER_TOKENS)
+        began = time.monotonic()
+        answer = client.complete(body, "chat", timeout_s=300)
+        took_s = time.monotonic() - began
+        answer = client.require_ok(answer, client.api_url("chat/completions"))
+    text, usage = _text(answer.json())
+    facts = f"model {body['model']}, {usage}, {amount(took_s)} s"
+    return Section(
+        f"<p>{escape(prompt)}</p><blockquote><pre>{escape(text)}</pre></blockquote>"
+        f'<p class="bk-quiet">{escape(facts)}</p>',
+        f"> {prompt}\n{text}\n({facts})",
+    )
+
+
+def how_to_use(server: ServerProcess) -> Section:
+    """Where is it, how is it measured, and how does it end?"""
+    state = server.state
+    lines = [
+        f"benchkit run -p url {server.url}",
+        f"papermill notebooks/run_benchmark.ipynb outputs/run.ipynb -p url {server.url}",
+    ]
+    if state.mode == "detached":
+        end = f"It stays until: benchkit stop {state.name}"
+        if state.stop_after_s:
+            end += f"; at the latest it ends {state.stop_after_s:g} s after its start"
+    else:
+        end = "It ends with this notebook's kernel"
+    html = (
+        f"<p>It serves at <code>{escape(server.url)}</code>. {escape(end)}.</p>"
+        f"<pre>{escape(chr(10).join(lines))}</pre>"
+    )
+    return Section(html, "\n".join([f"It serves at {server.url}. {end}.", *lines]))
+
+
+def _body(client: ControlClient, prompt: str, tokens: int) -> dict[str, Any]:
+    return {
+        "model": client.models()[0].id,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": tokens,
+        "temperature": 0,
+    }
+
+
+def _text(answer: Any) -> tuple[str, str]:
+    """The answer's text, and its size in words; lenient, since servers differ."""
+    choice = ((answer or {}).get("choices") or [{}])[0]
+    message = choice.get("message") or {}
+    text = str(message.get("content") or message.get("reasoning") or message.get("reasoning_content") or "")
+    used = (answer or {}).get("usage") or {}
+    counted = f"{used.get('prompt_tokens', '?')} tokens in, {used.get('completion_tokens', '?')} out"
+    return redact_text(text)[:_SHOWN], counted
