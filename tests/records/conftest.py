@@ -10,7 +10,7 @@ from benchkit.records.schema import REQUESTS
 
 @pytest.fixture
 def make_table():
-    """Gives a table of ``schema.REQUESTS``: one row a dict, what a row leaves out is null or a plain value."""
+    """Gives a table of ``schema.REQUESTS``: a dict a row, what it leaves out is null or plain."""
 
     def make(*rows):
         plain = {
