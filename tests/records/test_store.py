@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 from benchkit.errors import DiskFull, RecordError, RunNotFound, SchemaMismatch
-from benchkit.records import merge, processes, store
 from benchkit.records import manifest as manifests
+from benchkit.records import merge, processes, store
 from benchkit.records.schema import SCHEMA_VERSION, TELEMETRY
 
 NOW = datetime(2026, 11, 24, 3, 57, 5, tzinfo=UTC)
