@@ -57,7 +57,8 @@ def test_no_two_callers_get_the_same_folder(tmp_path, monkeypatch):
 
 NO_ROOM = """
     import resource, sys
-        from benchkit.errors import DiskFull
+    from pathlib import Path
+    from benchkit.errors import DiskFull
     from benchkit.records import store
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
     try:
