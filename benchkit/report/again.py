@@ -45,8 +45,8 @@ def again(run: RunLike) -> Section:
 def parameters_yaml(manifest: dict[str, Any]) -> str:
     """All parameters of a run as a file that `-f` takes."""
     head = f"# The run of {manifest['created']}, made with benchkit {manifest['benchkit_version']}.\n"
-    parameters = {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in manifest["parameters"].items()
-    }
+    parameters = dict(manifest["parameters"])
+    # A folder outside the project is known by its name alone, and is no part of the experiment.
+    if str(parameters.get("out", "")).startswith("..."):
+        del parameters["out"]
     return head + yaml.safe_dump(parameters, sort_keys=False, allow_unicode=True, width=100)

@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 import json
+import re
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +29,7 @@ from benchkit.report.body import Body, body
 from benchkit.report.renderer import VEGA_LITE
 from benchkit.report.section import RUN_MIME
 
+_NUMBER_CELL: Final = re.compile(r"<td>(-?[\d,]*\.?\d+(?:e[+-]?\d+)?(?: (?:\*|%|ms|s))?)</td>")
 _UNTITLED: Final = "benchkit report"
 
 
@@ -115,7 +117,7 @@ def _page(title: str, inside: Body, run: StoredRun | None) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{_own('page.css')}</style>\n</head>\n<body>\n<main>\n"
-        f"<header><h1>{escape(title)}</h1>{_subtitle(run)}</header>\n{top}\n<article>{inside.html}</article>\n{end}\n"
+        f"<header><h1>{escape(title)}</h1>{_subtitle(run)}</header>\n{top}\n<article>{_aligned(inside.html)}</article>\n{end}\n"
         f"<footer>benchkit {escape(__version__)}. This file needs no network.</footer>\n</main>\n{data}\n"
         + "\n".join(f"<script>{script}</script>" for script in scripts)
         + "\n</body>\n</html>\n"
@@ -144,6 +146,11 @@ def _frame_top(run: StoredRun) -> str:
         f"<section><h2>What this run does not show</h2>{sections.limits(run).html}</section>\n"
         f"<section><h2>What was run</h2>{sections.manifest(run).html}</section>"
     )
+
+
+def _aligned(html: str) -> str:
+    """Marks the cells of tables that hold a number."""
+    return _NUMBER_CELL.sub(r'<td class="bk-number">\1</td>', html)
 
 
 def _json_block(name: str, value: Any) -> str:

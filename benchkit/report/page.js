@@ -15,7 +15,10 @@
     }).catch((error) => { place.textContent = `This chart could not be drawn: ${error.message}`; });
   })).then(() => { document.documentElement.dataset.charts = specs.length; });
   dark.addEventListener("change", () => draw(dark.matches));
-  addEventListener("beforeprint", () => { if (dark.matches) draw(false); });
+  addEventListener("beforeprint", () => {
+    for (const hidden of document.querySelectorAll(".bk-more")) hidden.open = true;
+    if (dark.matches) draw(false);
+  });
   addEventListener("afterprint", () => { if (dark.matches) draw(true); });
   draw(dark.matches);
 })();

@@ -5,6 +5,7 @@ Each is shown by a notebook as it is returned. All text that came from a model, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
@@ -20,6 +21,11 @@ from benchkit.report.section import Section
 
 __all__ = ["again", "headline", "limits", "manifest", "metrics", "objectives", "preflight", "verdict"]
 
+_GROUPS: Final = ("parameters", "server", "preflight", "environment", "plan", "load", "record")
+"""Groups of the manifest in the order that a reader wants them; any others follow."""
+
+_SHOWN_LIMITS: Final = 5
+_CODE: Final = re.compile(r"`([^`<>]+)`")
 _SIGNS: Final = {"ok": "✓", "note": "·", "warning": "!", "fatal": "✗"}
 _NO_CHECK: Final = "No check was made before this run."
 
@@ -32,7 +38,7 @@ def verdict(run: RunLike) -> Section:
     lines = [f"verdict: {word} ({len(validity.get('checked') or ())} things checked)"]
     for reason in validity["reasons"]:
         lines += [f"- {reason['what']}: {reason['reason']}", f"  do: {reason['remedy']}"]
-    html = f'<div class="bk-verdict bk-{escape(word)}">{tables.verdict_html(summary)}</div>'
+    html = f'<div class="bk-verdict bk-{escape(word)}">{_coded(tables.verdict_html(summary))}</div>'
     path = getattr(stored(run), "path", None)
     return Section(html, "\n".join(lines), scrub_paths(str(path)) if path is not None else "")
 
@@ -60,9 +66,13 @@ def limits(run: RunLike) -> Section:
     """What does this run not show? Derived from what was asked for and what was found."""
     records = stored(run)
     told = limits_of(records.manifest, records.summary)
-    return Section(
-        tables.limits_html(records.manifest, records.summary), "\n".join(f"- {line}" for line in told)
-    )
+    items = [f"<li>{_coded(escape(line))}</li>" for line in told]
+    first, more = items[:_SHOWN_LIMITS], items[_SHOWN_LIMITS:]
+    html = f"<ul>{''.join(first)}</ul>"
+    if more:
+        html += f'<details class="bk-more"><summary>and {len(more)} more</summary>'
+        html += f"<ul>{''.join(more)}</ul></details>"
+    return Section(html, "\n".join(f"- {line}" for line in told))
 
 
 def preflight(run: RunLike) -> Section:
@@ -94,16 +104,16 @@ def preflight(run: RunLike) -> Section:
 def manifest(run: RunLike) -> Section:
     """What exactly was run, on what, against what? The manifest, group by group."""
     records = stored(run).manifest
-    head = {
-        key: value for key, value in records.items() if not isinstance(value, (Mapping, list)) and value != ""
-    }
-    groups = {key: value for key, value in records.items() if isinstance(value, (Mapping, list)) and value}
-    html = [_facts(head)]
-    for name, value in groups.items():
-        html.append(f"<details><summary>{escape(name.replace('_', ' '))}</summary>{_facts(value)}</details>")
-    lines = [f"{key}: {value}" for key, value in head.items()]
-    lines += [f"{name}: {_short(value)}" for name, value in groups.items()]
-    return Section(f'<div class="bk-manifest">{"".join(html)}</div>', "\n".join(lines))
+    groups = {name: value for name, value in records.items() if isinstance(value, (Mapping, list)) and value}
+    groups["record"] = {name: value for name, value in records.items() if name not in groups and value != ""}
+    order: list[str] = [name for name in _GROUPS if name in groups]
+    order += [name for name in groups if name not in order]
+    html = "".join(
+        f"<details><summary>{escape(name.replace('_', ' '))}</summary>{_facts(groups[name])}</details>"
+        for name in order
+    )
+    text = "\n".join(f"{name}: {_short(groups[name])}" for name in order)
+    return Section(f'<div class="bk-manifest">{html}</div>', text)
 
 
 def headline(run: RunLike) -> Section:
@@ -147,6 +157,11 @@ def _card(name: str, metric: Mapping[str, Any]) -> tuple[str, str, str]:
         else f"max {amount(metric['max'])} ms, {metric['count']:,} values"
     )
     return name, f"{amount(metric['p50'])} ms", f"median; {tail}"
+
+
+def _coded(html: str) -> str:
+    """Names in backquotes, in text that is escaped already, as code."""
+    return _CODE.sub(r"<code>\1</code>", html)
 
 
 def _facts(value: Any) -> str:
