@@ -21,12 +21,39 @@ GRACE_S = 10.0
 """From SIGTERM to SIGKILL."""
 _POLL_S = 0.5
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value)
 
 
 def _die_with_guard() -> None:
     """Runs in the server before its program: SIGTERM to it should even the guard be killed (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    _prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+
+class _Server:
+    """The server's process, and all that it leaves to its guard when it dies before them."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(command, close_fds=False, preexec_fn=_die_with_guard)  # noqa: PLW1509
+        self.exit_code: int | None = None
+
+    def has_ended(self) -> bool:
+        """Reaps every child that has ended, orphans of the server too; whether the server is among them."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid == self._process.pid:
+                code = os.waitstatus_to_exitcode(status)
+                self.exit_code = self._process.returncode = code if code >= 0 else 128 - code
+        return self.exit_code is not None
 
 
 def _others_in_group() -> bool:
@@ -66,10 +93,15 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, on_signal)
     started = time.monotonic()
-    child = subprocess.Popen(arguments[1:], close_fds=False, preexec_fn=_die_with_guard)  # noqa: PLW1509
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        server = _Server(arguments[1:])
+    except OSError as error:
+        print(f"guard: cannot start {arguments[1]}: {error.strerror}", flush=True)
+        return 127
     for inherited in spec.get("close_fds", []):
         os.close(inherited)
-    while child.poll() is None and not asked_to_stop:
+    while not server.has_ended() and not asked_to_stop:
         if owner and os.getppid() != owner:
             print(f"guard: process {owner} that started the server is gone; the server ends", flush=True)
             break
@@ -79,21 +111,20 @@ def main(arguments: list[str]) -> int:
             break
         if select.select([reading], [], [], min(_POLL_S, remaining_s))[0]:
             os.read(reading, 4096)
-    return _end(child)
+    return _end(server)
 
 
-def _end(child: subprocess.Popen[bytes]) -> int:
+def _end(server: _Server) -> int:
     """Ends what is left of the group: SIGTERM, then SIGKILL for the whole of it, this process included."""
-    if child.poll() is None or _others_in_group():
+    if not server.has_ended() or _others_in_group():
         os.killpg(os.getpgrp(), signal.SIGTERM)
         deadline = time.monotonic() + GRACE_S
-        while child.poll() is None or _others_in_group():
+        while not server.has_ended() or _others_in_group():
             if time.monotonic() > deadline:
                 print("guard: the server did not end in time; it is killed", flush=True)
                 os.killpg(os.getpgrp(), signal.SIGKILL)
             time.sleep(0.02)
-    code = child.wait()
-    return 128 - code if code < 0 else code
+    return server.exit_code or 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import psutil
 
@@ -23,6 +23,9 @@ from benchkit.errors import ServerNotFound, ServerStartError
 from benchkit.redaction import redact_arguments
 from benchkit.serving import guard
 from benchkit.serving.state import ServerState, read_states, remove_state, state_dir, write_state
+
+if TYPE_CHECKING:
+    from benchkit.serving.startup import Startup
 
 TAIL_LINES = 30
 _HEALTH_TIMEOUT_S = 2.0
@@ -36,12 +39,18 @@ class ServerProcess:
 
     Attributes:
         state: What its state file says.
-        healthy_s: Seconds from the start of its process to its first healthy answer.
+        started: When it was asked for (s of the monotonic clock).
+        process_s: Seconds from then until its process existed.
+        healthy_s: Seconds from then until its first healthy answer.
+        startup: The stages of its start, where they were measured.
     """
 
     def __init__(self, state: ServerState, process: subprocess.Popen[bytes] | None = None) -> None:
         self.state = state
+        self.started = time.monotonic()
+        self.process_s = 0.0
         self.healthy_s = 0.0
+        self.startup: Startup | None = None
         self._process = process
         self._stopped = False
 
@@ -94,10 +103,9 @@ class ServerProcess:
         Raises:
             ServerStartError: The process died or the time is up; the server is stopped by then.
         """
-        began = time.monotonic()
         pause_s = 0.005
         while not answers_health(self.port):
-            waited_s = time.monotonic() - began
+            waited_s = time.monotonic() - self.started
             died = not self.is_alive()
             if died or waited_s > timeout_s:
                 code = self._process.poll() if died and self._process is not None else None
@@ -110,7 +118,7 @@ class ServerProcess:
                 )
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, 0.25)
-        self.healthy_s = time.monotonic() - began
+        self.healthy_s = time.monotonic() - self.started
 
     def __enter__(self) -> Self:
         return self
@@ -156,6 +164,7 @@ def launch(
     Raises:
         ServerStartError: It could not be started, died, or was not healthy in time.
     """
+    started = time.monotonic()
     name = f"{backend}-{port}"
     log = state_dir() / f"{name}.log"
     inherited = [listener.fileno()] if listener is not None else []
@@ -171,6 +180,7 @@ def launch(
             pass_fds=inherited,
             env={**os.environ, **(environment or {})},
         )
+    process_s = time.monotonic() - started
     _children.append(process)
     if listener is not None:
         listener.close()
@@ -190,6 +200,8 @@ def launch(
     )
     write_state(state)
     server = ServerProcess(state, process)
+    server.started = started
+    server.process_s = process_s
     if not detached:
         atexit.register(server.stop)
     try:

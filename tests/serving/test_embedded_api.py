@@ -114,19 +114,21 @@ def test_answers_may_stop_by_themselves(client):
 
 
 def test_context_length(client):
-    """Prompt and answer must fit the context: 400 with the numbers; what just fits is served."""
-    refused = complete(client, prompt=[7] * 2000, max_tokens=49)
+    """A prompt that fills the context is refused; one that nearly does cuts the answer short."""
+    refused = complete(client, prompt=[7] * 2048)
     assert refused.status_code == 400
     error = refused.json()["error"]
     assert "maximum context length is 2048 tokens" in error["message"]
-    assert (error["type"], error["code"]) == ("BadRequestError", 400)
-    assert complete(client, prompt=[7] * 2044, max_tokens=4).status_code == 200
+    assert (error["type"], error["param"], error["code"]) == ("BadRequestError", "input_tokens", 400)
+    cut = complete(client, prompt=[7] * 2046, max_tokens=4).json()
+    assert (cut["usage"]["completion_tokens"], cut["choices"][0]["finish_reason"]) == (2, "length")
 
 
 @pytest.mark.parametrize(
     ("body", "status", "says"),
     [
-        ({"model": "other"}, 404, "The model `other` does not exist."),
+        ({"model": "other"}, 404, "The model `other` does not exist. Valid aliases: simulated."),
+        ({"max_tokens": 3000}, 400, "max_tokens=3000 cannot be greater than max_model_len=2048"),
         ({"max_tokens": 0}, 400, "max_tokens must be at least 1"),
         ({"max_tokens": "4"}, 400, "valid integer"),
         ({"prompt": ""}, 400, "empty"),

@@ -214,7 +214,7 @@ class StreamedAnswer:
     def _event_end(self, total: int) -> bytes:
         if self._call.continuous_usage:
             return b',"usage":%b}\n\n' % usage(self._call, total)
-        return b"}\n\n" if self._call.chat else b',"usage":null}\n\n'
+        return b"}\n\n"
 
 
 Answer = WholeAnswer | StreamedAnswer

@@ -65,9 +65,9 @@ def read_json(body: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise ApiError(400, f"There was an error parsing the body: {error}") from None
+        raise ApiError(400, f"1 validation error: JSON decode error: {error}", "body") from None
     if not isinstance(value, dict):
-        raise ApiError(400, "Input should be a valid dictionary")
+        raise ApiError(400, "1 validation error: Input should be a valid dictionary", "body")
     return value
 
 
@@ -79,7 +79,7 @@ def check_model(body: dict[str, Any], settings: Settings) -> None:
     """
     model = body.get("model")
     if model is not None and model != settings.model:
-        raise ApiError(404, f"The model `{model}` does not exist.", "model")
+        raise ApiError(404, f"The model `{model}` does not exist. Valid aliases: {settings.model}.", "model")
 
 
 def read_call(body: dict[str, Any], *, chat: bool, settings: Settings, fault_header: str = "") -> Call:
@@ -97,9 +97,7 @@ def read_call(body: dict[str, Any], *, chat: bool, settings: Settings, fault_hea
     if _integer(body, "n", 1) != 1:
         raise ApiError(400, "The embedded server gives one answer a request: n must be 1.", "n")
     prompt_tokens, seed = _chat_prompt(body) if chat else _prompt(body, faults)
-    room = settings.max_model_len - prompt_tokens
-    wanted = _wanted_tokens(body, chat, room)
-    _check_context(prompt_tokens, wanted, settings.max_model_len, chat)
+    wanted = _wanted_tokens(body, chat, prompt_tokens, settings.max_model_len)
     output_tokens, finish_reason = _answer_length(body, wanted, seed ^ settings.seed, settings, faults)
     options = body.get("stream_options") or {}
     if not isinstance(options, dict):
@@ -157,7 +155,9 @@ def _prompt(body: dict[str, Any], faults: Faults) -> tuple[int, int]:
     else:
         raise ApiError(400, "prompt: give a text, token ids, or a list with one of them", "prompt")
     if count == 0:
-        raise ApiError(400, "The decoder prompt cannot be empty", "prompt")
+        raise ApiError(
+            400, "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)", "prompt"
+        )
     return count, zlib.crc32(content)
 
 
@@ -172,27 +172,29 @@ def _chat_prompt(body: dict[str, Any]) -> tuple[int, int]:
         raise ApiError(400, str(error), "messages") from None
 
 
-def _wanted_tokens(body: dict[str, Any], chat: bool, room: int) -> int:
-    default = max(room, 1) if chat else DEFAULT_COMPLETION_TOKENS
-    wanted = _integer(body, "max_tokens", default)
+def _wanted_tokens(body: dict[str, Any], chat: bool, prompt_tokens: int, limit: int) -> int:
+    """Tokens that the answer may have: what was asked for, cut to what is left of the context."""
+    wanted = _integer(body, "max_tokens", limit if chat else DEFAULT_COMPLETION_TOKENS)
     if chat:
         wanted = _integer(body, "max_completion_tokens", wanted)
     if wanted < 1:
         raise ApiError(400, f"max_tokens must be at least 1, got {wanted}.", "max_tokens")
-    return wanted
-
-
-def _check_context(prompt_tokens: int, wanted: int, limit: int, chat: bool) -> None:
-    if prompt_tokens + wanted <= limit:
-        return
-    part = "messages" if chat else "prompt"
-    raise ApiError(
-        400,
-        f"This model's maximum context length is {limit} tokens. However, you requested "
-        f"{prompt_tokens + wanted} tokens ({prompt_tokens} in the {part}, {wanted} in the completion). "
-        f"Please reduce the length of the {part} or completion.",
-        "max_tokens" if prompt_tokens < limit else part,
-    )
+    if wanted > limit:
+        raise ApiError(
+            400,
+            f"max_tokens={wanted} cannot be greater than max_model_len={limit}. Please request fewer output "
+            f"tokens. (parameter=max_tokens, value={wanted})",
+            "max_tokens",
+        )
+    if prompt_tokens >= limit:
+        raise ApiError(
+            400,
+            f"This model's maximum context length is {limit} tokens. However, your prompt contains "
+            f"{prompt_tokens} input tokens, which exceeds this limit even without any output tokens. Please "
+            f"reduce the length of the input prompt. (parameter=input_tokens, value={prompt_tokens})",
+            "input_tokens",
+        )
+    return min(wanted, limit - prompt_tokens)
 
 
 def _answer_length(
