@@ -204,6 +204,16 @@ def stop(which: tuple[str, ...], every: bool) -> None:
 
 
 @main.command()
+def demo() -> None:
+    """Serve, measure and report on the embedded server, through the notebooks (in a checkout of benchkit)."""
+    from benchkit.report.demo import demo as show
+
+    made = show(lambda text: click.echo(text, err=True))
+    click.echo(str(made.run))
+    click.echo(f"report: {_shown(made.report)}")
+
+
+@main.command()
 @click.argument("path")
 def recover(path: str) -> None:
     """Finish the folder of a run whose processes were killed."""

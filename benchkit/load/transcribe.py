@@ -89,7 +89,7 @@ class Transcriber:
     def facts(self) -> dict[str, Any]:
         """What is known of the worker's own behaviour, times in ns."""
         state = self.state
-        notes = {name: value for name, value in state.facts.items() if name not in {"start_ns", "offset_ns"}}
+        notes = {name: value for name, value in state.facts.items() if name not in {"start_ns", "offset_ns", "pid"}}
         window = [tick for tick in state.ticks if self._in_window(tick[0])]
         cpu_share = switches = cpu_ns = None
         if len(window) >= 2:
@@ -107,7 +107,7 @@ class Transcriber:
             "cpu_share": cpu_share,
             "cpu_ns": cpu_ns,
             "involuntary_switches": switches,
-            "clock_step_max_ns": state.clock_step_ns,
+            "clock_offset_steps_ns": state.clock_step_ns,
             "transcriber_cpu_ns": time.process_time_ns(),
         }
 
@@ -347,17 +347,33 @@ def _follow(transcriber: Transcriber) -> int:
     behind_max_ns = 0
     while True:
         before = transcriber.caught_up_ns
-        moved = transcriber.advance()
+        transcriber.advance()
         if before:
             behind_max_ns = max(behind_max_ns, transcriber.behind_ns())
-        if transcriber.state.closed or (not alive and not moved):
+        if transcriber.state.closed:
+            return behind_max_ns
+        if not alive and not _lives(transcriber.state.facts.get("pid")):
+            transcriber.advance()
             return behind_max_ns
         now = time.monotonic()
         if now - said >= _SAY_S:
             said = now
             _say("live", **transcriber.live())
-        if alive and select.select([0], [], [], _POLL_S)[0] and not os.read(0, 4096):
+        if not alive:
+            time.sleep(_POLL_S)
+        elif select.select([0], [], [], _POLL_S)[0] and not os.read(0, 4096):
             alive = False
+
+
+def _lives(pid: int | None) -> bool:
+    """Whether the worker lives on: it drains when its parent, who held our stdin, has died."""
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _say(event: str, **facts: Any) -> None:

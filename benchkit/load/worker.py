@@ -134,6 +134,7 @@ class Worker:
         start_ns = int(line["start_ns"])
         facts = {
             "worker": self._worker,
+            "pid": os.getpid(),
             "start_ns": start_ns,
             "window_ns": start_ns + spec.warmup_ns,
             "offset_ns": realtime_offset_ns(),
