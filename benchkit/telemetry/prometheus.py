@@ -51,11 +51,11 @@ def parse(text: str) -> Iterator[Reading]:
 
 
 def window_mean(samples: Sequence[Sample], name: str, start_ns: int, end_ns: int) -> ServerMean | None:
-    """Mean of a histogram over a window by the server's own sums: change of sum / change of count.
+    """Mean of a histogram over a window, from the server: change of its sum / change of its count.
 
-    The window is widened to the samples around it (the last at or before its start, the first at or after its
-    end), or to the outermost ones. ``None`` if the histogram is not there, nothing was observed in between, or
-    the counts went back (the server was restarted). Series that differ in labels are added up.
+    The window is widened to the samples around it (the last at or before its start, the first at or after
+    its end), or to the outermost ones. ``None`` if the histogram is not there, nothing was observed in
+    between, or the counts went back (the server was restarted). Series that differ in labels are added up.
 
     Args:
         samples: As a sampler took them.
@@ -74,7 +74,7 @@ def window_mean(samples: Sequence[Sample], name: str, start_ns: int, end_ns: int
 
 
 def window_increase(samples: Sequence[Sample], name: str, start_ns: int, end_ns: int) -> float | None:
-    """How much a counter grew over a window widened as for ``window_mean``; ``None`` if it is not there."""
+    """How much a counter grew over a window, widened as in ``window_mean``; ``None`` if it is missing."""
     values = series(samples, name)
     if not values:
         return None
@@ -83,7 +83,7 @@ def window_increase(samples: Sequence[Sample], name: str, start_ns: int, end_ns:
 
 
 def series(samples: Iterable[Sample], name: str) -> dict[int, float]:
-    """A metric over time, added up over its labels: time (ns since the run's start) -> value, oldest first."""
+    """A metric over time, added up over its labels: ns since the run's start -> value, oldest first."""
     values: dict[int, float] = {}
     for sample in samples:
         if sample.name == name and sample.source == "server":
