@@ -24,6 +24,7 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def _handle(self):
                 length = int(self.headers.get("content-length", 0))

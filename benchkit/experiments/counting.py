@@ -100,28 +100,34 @@ def costs_by_tokenizer(
 
 
 def _costs_behind_space(ids: Tokenizer, words: Sequence[str]) -> dict[str, int] | None:
-    marks, head, whole = ids("; ; ; ;"), ids(";"), ids(f"; {' ; '.join(words)} ;")
-    if not marks or head is None or whole is None or len(marks) < 3 or marks[-1] != marks[-2]:
+    head, marks, whole = ids(";"), ids("; ; ; ;"), ids(f"; {' ; '.join(words)} ;")
+    if not head or marks is None or whole is None:
         return None
-    groups = _between(whole[len(head) :], marks[-1])
+    size, left_over = divmod(len(marks) - len(head), 3)
+    mark = list(marks[len(marks) - size :])
+    if not mark or left_over or list(marks[len(head) :]) != 3 * mark:
+        return None
+    groups = _between(whole[len(head) :], mark)
     return _paired(words, groups[:-1]) if groups[-1] == 0 else None
 
 
 def _costs_at_start(ids: Tokenizer, words: Sequence[str]) -> dict[str, int] | None:
     one, two, whole = ids(words[0]), ids(f"{words[0]}\n{words[0]}"), ids("\n".join(words))
-    if one is None or two is None or whole is None or len(two) != 2 * len(one) + 1:
+    if one is None or two is None or whole is None or len(two) <= 2 * len(one):
         return None
-    return _paired(words, _between(whole, two[len(one)]))
+    return _paired(words, _between(whole, list(two[len(one) : len(two) - len(one)])))
 
 
-def _between(tokens: Sequence[int], mark: int) -> list[int]:
-    """Count the tokens before, between and behind the marks."""
-    counts = [0]
-    for token in tokens:
-        if token == mark:
+def _between(tokens: Sequence[int], mark: list[int]) -> list[int]:
+    """Count the tokens before, between and behind the marks; a mark may be several tokens."""
+    counts, at = [0], 0
+    while at < len(tokens):
+        if list(tokens[at : at + len(mark)]) == mark:
             counts.append(0)
+            at += len(mark)
         else:
             counts[-1] += 1
+            at += 1
     return counts
 
 

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -63,8 +64,7 @@ def test_comparable_facts_tell_machines_apart():
 
 def test_commit_is_of_the_project(monkeypatch, tmp_path):
     """Outside a checkout there is no commit, inside one it is the head, marked when files differ."""
-    git = pytest.importorskip("shutil").which("git")
-    if git is None:
+    if shutil.which("git") is None:
         pytest.skip("needs git")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").write_text("")
