@@ -157,7 +157,7 @@ def launch(
         port: Where it will listen.
         listener: A listening socket for the command to inherit; it is closed here.
         detached: Whether it outlives this process.
-        stop_after_s: Seconds after which it ends by itself; 0 = never.
+        stop_after_s: Seconds from its start after which it ends by itself; 0 = never.
         environment: Variables on top of this process's own.
         timeout_s: How long it may take to become healthy.
 

@@ -60,7 +60,7 @@ def start(
         server_args: Flags: ``{"max_num_seqs": 64, "enforce_eager": True}`` is ``--max-num-seqs 64
             --enforce-eager``; ``False`` gives the ``--no-`` form, lists several values, mappings JSON.
         detached: Whether the server outlives this process.
-        stop_after_s: Seconds after which it ends by itself; 0 = never.
+        stop_after_s: Seconds from its start after which it ends by itself; 0 = never.
         timeout_s: How long it may take to become healthy.
 
     Raises:

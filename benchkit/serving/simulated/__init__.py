@@ -30,7 +30,7 @@ def start(
         server_args: Settings laid over the preset's; their names and defaults are in ``settings.Settings``.
         served_model: Name of the model; "" = the setting's.
         detached: Whether the server outlives this process.
-        stop_after_s: Seconds after which it ends by itself; 0 = never.
+        stop_after_s: Seconds from its start after which it ends by itself; 0 = never.
         api_key_env: Name of the environment variable with the key that it asks for; "" = none.
         timeout_s: How long it may take to become healthy.
 
