@@ -76,7 +76,9 @@ def read_columns(requests: pd.DataFrame) -> RequestColumns:
     def codes(name: str, kinds: list[str]) -> NDArray[np.int8]:
         if name not in requests:
             return np.full(len(requests), -1, dtype=np.int8)
-        return np.asarray(pd.Categorical(requests[name], categories=kinds).codes, dtype=np.int8)
+        positions = {kind: position for position, kind in enumerate(kinds)}
+        found = requests[name].map(positions).to_numpy(dtype=np.float64, na_value=-1.0)
+        return found.astype(np.int8)
 
     return RequestColumns(
         scheduled=numbers("scheduled_ns"),
