@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +20,7 @@ import psutil
 from benchkit.errors import ServerNotFound, ServerStartError
 from benchkit.redaction import redact_arguments
 from benchkit.serving import guard
+from benchkit.serving.group import end_group
 from benchkit.serving.state import ServerState, read_states, remove_state, state_dir, write_state
 
 if TYPE_CHECKING:
@@ -261,22 +260,6 @@ def answers_health(port: int) -> bool:
         connection.close()
 
 
-def end_group(process_group: int, grace_s: float, leader: subprocess.Popen[bytes] | None = None) -> None:
-    """Ends all processes of a group: SIGTERM, and SIGKILL for what is left after ``grace_s``."""
-    for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process_group, number)
-        deadline = time.monotonic() + wait_s
-        pause_s = 0.002
-        while _group_lives(process_group, leader):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, 0.05)
-        else:
-            return
-
-
 def tail(path: Path, lines: int) -> str:
     """The last lines of a file; "" where there is none."""
     try:
@@ -294,16 +277,3 @@ def _create_time(pid: int) -> float:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:
         return time.time()
-
-
-def _group_lives(process_group: int, leader: subprocess.Popen[bytes] | None) -> bool:
-    """Whether the group has a process that is no zombie."""
-    if leader is not None:
-        leader.poll()
-    for pid in psutil.pids():
-        try:
-            if os.getpgid(pid) == process_group and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                return True
-        except (OSError, psutil.Error):
-            continue
-    return False

@@ -115,9 +115,7 @@ def interpreter() -> str:
         return sys.executable
     found = shutil.which(chosen)
     if found is None:
-        raise ServerStartError(
-            f"{PYTHON_VARIABLE} is {chosen!r}: there is no such program"
-        )
+        raise ServerStartError(f"{PYTHON_VARIABLE} is {chosen!r}: there is no such program")
     return found
 
 

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from benchkit.serving import simulated
 from benchkit.serving.simulated.http_server import MAX_UNSENT_BYTES, Connection
 
 BODY = b'{"prompt":"a","max_tokens":2,"ignore_eos":true}'
@@ -124,3 +125,17 @@ async def test_a_reader_that_never_reads_is_cut():
     listener.close()
 
     assert len(sent) * 1_000_000 < 2 * MAX_UNSENT_BYTES
+
+
+def test_idle_connections_may_be_closed():
+    """With keep_alive_s a connection that idles is closed; one that waits for an answer is not."""
+    with (
+        simulated.start(server_args={"ttft_ms": 300, "keep_alive_s": 0.1}) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=5) as opened,
+    ):
+        opened.sendall(POST)
+        answer = read_until(opened, b'"usage"')
+        rest = read_until(opened, b"never")
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rest == b""

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 
 from benchkit import __version__
@@ -38,6 +39,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+async def close_idle(connections: set[Connection], keep_alive_s: float) -> None:
+    """Closes connections that have had nothing to do for ``keep_alive_s``; runs until it is cancelled."""
+    while True:
+        await asyncio.sleep(keep_alive_s / 4)
+        for connection in tuple(connections):
+            connection.close_if_idle(time.monotonic() - keep_alive_s)
+
+
 async def serve(listener: socket.socket, settings: Settings, api_key: str) -> None:
     """Serves until SIGTERM or SIGINT; streams under way are then cut."""
     loop = asyncio.get_running_loop()
@@ -53,7 +62,12 @@ async def serve(listener: socket.socket, settings: Settings, api_key: str) -> No
     print(json.dumps({"event": "listening", "url": f"http://{host}:{port}", "port": port}), flush=True)
     gc.collect()
     gc.freeze()
+    idle = (
+        asyncio.create_task(close_idle(connections, settings.keep_alive_s)) if settings.keep_alive_s else None
+    )
     await stop.wait()
+    if idle is not None:
+        idle.cancel()
     server.close()
     for connection in tuple(connections):
         connection.cut()

@@ -106,7 +106,7 @@ class App:
         exchange.respond(200, page.encode(), _METRICS)
 
     def _get_sends(self, exchange: Exchange) -> None:
-        exchange.respond(200, self._sends.as_json(), _JSON)
+        exchange.respond(200, orjson.dumps(self._sends.records()), _JSON)
 
     def _clear_sends(self, exchange: Exchange) -> None:
         self._sends.clear()

@@ -104,6 +104,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._arrived_ns = 0
+        self._idle_since = time.monotonic()
         self._current: Exchange | None = None
         self._pipelined: deque[Exchange] = deque()
 
@@ -206,6 +207,7 @@ class Connection(asyncio.Protocol):
         if self._current is not exchange:
             return
         self._current = None
+        self._idle_since = time.monotonic()
         if self._transport is None:
             return
         if not exchange.keep_alive:
@@ -213,6 +215,11 @@ class Connection(asyncio.Protocol):
         elif self._pipelined:
             self._current = self._pipelined.popleft()
             self._handle(self._current)
+
+    def close_if_idle(self, since: float) -> None:
+        """Closes the connection if it has had nothing to do since then (s of the monotonic clock)."""
+        if self._transport is not None and self._current is None and self._idle_since <= since:
+            self._transport.close()
 
     def cut(self) -> None:
         """Closes the connection in mid-answer."""

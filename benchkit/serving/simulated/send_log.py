@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-
-import orjson
+from typing import Any
 
 from benchkit.serving.simulated.answers import SendRecord
 
@@ -29,9 +28,9 @@ class SendLog:
             self._reserved -= self._records.popleft()[1]
         return record
 
-    def as_json(self) -> bytes:
-        """All records: ``[{"request_id", "arrived_ns", "scheduled_ns": […], "sent_ns": […]}]``."""
-        return orjson.dumps([record.as_dict() for record, _ in self._records])
+    def records(self) -> list[dict[str, Any]]:
+        """All records: ``{"request_id", "arrived_ns", "scheduled_ns": […], "sent_ns": […]}``."""
+        return [record.as_dict() for record, _ in self._records]
 
     def clear(self) -> None:
         """Forgets everything."""

@@ -45,6 +45,8 @@ class Settings:
     """Mean length of an answer that may stop by itself."""
     seed: int = 0
     """Of the lengths of such answers."""
+    keep_alive_s: float = 0.0
+    """Connections that idle for so long are closed, as vLLM does after 5 s; 0 = never."""
     send_quantum_ms: float = 0.25
     """Tokens due within it may share one wake-up of the server."""
     log_sends: bool = False
