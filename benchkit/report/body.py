@@ -72,8 +72,11 @@ _TAGS: Final = frozenset(
 )
 _ATTRIBUTES: Final = {
     "*": ["class", "id", "title"],
-    "a": ["href"],
-    "img": ["src", "alt", "width", "height"],
+    "a": lambda _tag, name, value: name == "href" and value.startswith(("#", "http://", "https://")),
+    # A picture is in the page or nowhere: an address would be asked for.
+    "img": lambda _tag, name, value: (
+        name in {"alt", "width", "height"} or (name == "src" and value.startswith("data:image/"))
+    ),
     "progress": ["value", "max"],
     "td": ["colspan", "rowspan"],
     "th": ["colspan", "rowspan", "scope"],

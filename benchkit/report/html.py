@@ -144,7 +144,8 @@ def _frame_top(run: StoredRun) -> str:
     return (
         f"{sections.verdict(run).html}\n<section>{sections.headline(run).html}</section>\n"
         f"<section><h2>What this run does not show</h2>{sections.limits(run).html}</section>\n"
-        f"<section><h2>What was run</h2>{sections.manifest(run).html}</section>"
+        f"<section><details><summary>What was run, and on what: the whole manifest</summary>"
+        f"{sections.manifest(run).html}</details></section>"
     )
 
 

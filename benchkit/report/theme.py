@@ -14,10 +14,10 @@ MARK: Final = "#c8321f"
 """Marks what went wrong; legible on white and on black."""
 
 # Neighbours differ in lightness as well as in hue, so that they stay apart in grey and for colour-blind eyes.
-_SERIES: Final = ["#1b4f8a", "#e08a00", "#3f9fd8", "#8f2d56"]
-_SERIES_DARK: Final = ["#8ec5ff", "#f0a63a", "#4f93d6", "#e58bb0"]
+_SERIES: Final = ["#1b4f8a", "#e08a00", "#8f2d56", "#7cc0ec"]
+_SERIES_DARK: Final = ["#8ec5ff", "#d07a1c", "#f0a8c8", "#4f93d6"]
 _STAGES: Final = ["#cdd3db", "#7b3f98", "#f2a93b", "#1b4f8a"]
-_STAGES_DARK: Final = ["#59626e", "#c79be0", "#f2b75a", "#4f93d6"]
+_STAGES_DARK: Final = ["#59626e", "#b784d6", "#f2b75a", "#4f93d6"]
 
 _FONT: Final = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', Arial, sans-serif"
 
