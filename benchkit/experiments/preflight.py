@@ -28,6 +28,8 @@ __all__ = ["Preflight", "check"]
 QUICK_TOKENS = 8
 """Enough events to see a stream, few enough not to delay a run."""
 WHOLE_TOKENS = 32
+LONGEST_WAIT_S = 120.0
+"""A cold server may compile for a minute; one that takes longer is not ready to be measured."""
 PROBE_TEXT = "Say yes and nothing more."
 """Invites a short answer, so that a server that ignores ``ignore_eos`` shows it."""
 PROBE_IDS = tuple(range(1000, 1016))
@@ -219,7 +221,7 @@ class _Look:
             ignore_eos=p.ignore_eos,
             temperature=p.temperature,
             extra_body=p.extra_body,
-            timeout_s=p.timeout_s,
+            timeout_s=min(p.timeout_s, LONGEST_WAIT_S),
         )
 
     def _read_answer(self, negotiated: Negotiated) -> bool:

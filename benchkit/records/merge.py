@@ -13,13 +13,11 @@ import pyarrow.parquet as pq
 
 from benchkit.errors import DiskFull, RecordError, SchemaMismatch
 from benchkit.records.atomic import Reserve, atomic_path, is_disk_full
+from benchkit.records.layout import MERGED_NAME, PARTS_NAME, TAPE_NAME
 from benchkit.records.schema import REQUESTS, SCHEMA_VERSION
 
-__all__ = ["MERGED_NAME", "PARTS_NAME", "TAPE_NAME", "MergeResult", "merge_parts", "part_paths", "write_part"]
+__all__ = ["MergeResult", "merge_parts", "part_paths", "write_part"]
 
-MERGED_NAME = "requests.parquet"
-PARTS_NAME = "parts"
-TAPE_NAME = "tape"
 _PARTS_KEY = b"benchkit_parts"
 _GROUP_ROWS = 16_384
 _GROUP_BYTES = 64 * 1024 * 1024

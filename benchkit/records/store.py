@@ -1,4 +1,7 @@
-"""A run's folder from its creation to its end: open, write, merge, finish, find."""
+"""A run's folder from its creation to its end: open, write, merge, finish, find.
+
+What needs pyarrow or pandas is imported when it is called: a run creates its folder before it needs them.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchkit.errors import DiskFull, RunNotFound, SchemaMismatch
 from benchkit.records import manifest as manifests
 from benchkit.records import processes
 from benchkit.records.atomic import Reserve, atomic_path, atomic_write, is_disk_full
-from benchkit.records.merge import MERGED_NAME, PARTS_NAME, TAPE_NAME, MergeResult, merge_parts
-from benchkit.records.schema import TELEMETRY
-from benchkit.records.stored import SUMMARY_NAME, TELEMETRY_NAME, StoredRun, load
+from benchkit.records.layout import (
+    DATA_FILES,
+    MERGED_NAME,
+    PARTS_NAME,
+    SUMMARY_NAME,
+    TAPE_NAME,
+    TELEMETRY_NAME,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from benchkit.records.merge import MergeResult
+    from benchkit.records.stored import StoredRun
 
 __all__ = [
     "MERGED_NAME",
@@ -31,9 +42,7 @@ __all__ = [
     "TAPE_NAME",
     "TELEMETRY_NAME",
     "ChecksumMismatch",
-    "MergeResult",
     "RunFolder",
-    "StoredRun",
     "atomic_write",
     "create",
     "find",
@@ -45,7 +54,6 @@ __all__ = [
     "verify_checksums",
 ]
 
-DATA_FILES = (MERGED_NAME, SUMMARY_NAME, TELEMETRY_NAME)
 _SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_LENGTH = 60
 
@@ -194,6 +202,10 @@ def finish(
 
 
 def _write_telemetry(path: Path, table: pa.Table) -> None:
+    import pyarrow.parquet as pq
+
+    from benchkit.records.schema import TELEMETRY
+
     if table.column_names != TELEMETRY.names:
         raise SchemaMismatch(f"telemetry has the columns {table.column_names}, not {TELEMETRY.names}")
     with atomic_path(path) as temporary:
@@ -203,6 +215,20 @@ def _write_telemetry(path: Path, table: pa.Table) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def merge_parts(folder: Path) -> MergeResult:
+    """Merge a run's parts into ``requests.parquet``; see ``merge.merge_parts``."""
+    from benchkit.records import merge
+
+    return merge.merge_parts(folder)
+
+
+def load(path: str | Path) -> StoredRun:
+    """Give the run in a folder, its tables read when they are asked for; see ``stored.load``."""
+    from benchkit.records import stored
+
+    return stored.load(path)
 
 
 def verify_checksums(folder: RunFolder | Path) -> list[ChecksumMismatch]:

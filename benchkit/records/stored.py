@@ -15,13 +15,12 @@ import pyarrow.parquet as pq
 from benchkit.errors import RecordError
 from benchkit.records import manifest as manifests
 from benchkit.records.chunks import Chunks
-from benchkit.records.merge import MERGED_NAME, part_paths
+from benchkit.records.layout import MERGED_NAME, SUMMARY_NAME, TELEMETRY_NAME
+from benchkit.records.merge import part_paths
 from benchkit.records.schema import CHUNK_COLUMNS, REQUESTS, TELEMETRY
 
-__all__ = ["SUMMARY_NAME", "TELEMETRY_NAME", "StoredRun", "load", "requests_frame"]
+__all__ = ["StoredRun", "load", "requests_frame"]
 
-SUMMARY_NAME = "summary.json"
-TELEMETRY_NAME = "telemetry.parquet"
 _SCALARS = [name for name in REQUESTS.names if name not in CHUNK_COLUMNS]
 _NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
 
