@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_SIGNS = ("pyproject.toml", "notebooks")
-
 
 def project_root(start: Path | None = None) -> Path:
-    """The nearest folder upwards that holds a `pyproject.toml` or a `notebooks/`; else `start` itself.
+    """The nearest folder upwards with `pyproject.toml` or with notebooks in `notebooks/`; else `start`.
 
     Args:
         start: where to look from; the working folder when None.
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if any((folder / sign).exists() for sign in _SIGNS):
+        if (folder / "pyproject.toml").exists() or any(folder.glob("notebooks/*.ipynb")):
             return folder
     return here
 
