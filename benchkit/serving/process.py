@@ -164,6 +164,7 @@ def launch(
         ServerStartError: It could not be started, died, or was not healthy in time.
     """
     started = time.monotonic()
+    read_states()  # clears away what dead servers left
     name = f"{backend}-{port}"
     log = state_dir() / f"{name}.log"
     inherited = [listener.fileno()] if listener is not None else []

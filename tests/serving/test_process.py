@@ -229,6 +229,18 @@ def test_broken_state_files_are_dropped(state_folder):
     assert not broken.exists()
 
 
+def test_old_logs_are_cleared_away(state_folder):
+    """Starting a server removes logs of a week ago that no running server writes to."""
+    old, new = state_folder / "simulated-2.log", state_folder / "simulated-3.log"
+    for log in (old, new):
+        log.write_text("")
+    os.utime(old, (time.time() - 8 * 86_400,) * 2)
+    with simulated.start():
+        pass
+
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_the_serving_parameters_start_a_server():
     """The dispatching start takes the parameters by their names."""
     with start(
