@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class LinearStepTime:
     """Duration of a step, linear in the batch: ``base + prefill + decode + cache``.
 
-    The form that measured engines are commonly fitted with: a constant for launching the step, compute for each
-    prompt token, work for each request that decodes, and memory traffic for each cached token that is read.
-    The defaults are round numbers near an 8B model on one mid-range accelerator; they are nobody's measurement.
+    The form that measured engines are commonly fitted with: a constant for launching the step, compute for
+    each prompt token, work for each request that decodes, and memory traffic for each cached token read.
+    The defaults are round numbers near an 8B model on one mid-range accelerator, and nobody's measurement.
     """
 
     base_us: float = 8_000.0
