@@ -19,6 +19,7 @@
     │   └── ServerNotFound
     ├── LoadError                 exit code 1: the processes that send and record
     │   ├── WorkerDied
+    │   ├── TranscriptionFailed
     │   ├── OutOfDescriptors
     │   └── DiskFull
     ├── RecordError               exit code 1: a run's folder
@@ -103,6 +104,10 @@ class LoadError(BenchkitError):
 
 class WorkerDied(LoadError):
     """A load process ended before its work was done; what it measured is kept."""
+
+
+class TranscriptionFailed(LoadError):
+    """The tape could not be turned into records; it is kept, and ``benchkit recover`` can try again."""
 
 
 class OutOfDescriptors(LoadError):

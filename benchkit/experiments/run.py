@@ -7,28 +7,34 @@ import contextlib
 import importlib
 import math
 import os
+import shutil
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from benchkit.errors import InvalidParameter, LoadError
+from benchkit.errors import InvalidParameter, LoadError, OutOfDescriptors, TargetError, TranscriptionFailed
 from benchkit.load.launch import Launcher, LoadResult, Progress
-from benchkit.load.spec import LoadSpec
+from benchkit.load.spec import PARTS_FOLDER, LoadSpec
 from benchkit.parameters import RunParameters, parameters_hash
 from benchkit.plan.plan import Plan
 from benchkit.plan.spec import PlanSpec
 from benchkit.records import manifest as manifests
 from benchkit.records import processes, store
+from benchkit.records.atomic import atomic_path
 from benchkit.records.project import in_project
 from benchkit.target import COMPLETION_PATHS, normalise_url
 
 if TYPE_CHECKING:
     from benchkit.experiments.preflight import Preflight
     from benchkit.serving.process import ServerProcess
+    from benchkit.telemetry.sample import Sample
 
+TEXTS_NAME = "texts.jsonl"
+"""Prompts and answers, a line a request; only with ``keep_text``."""
 _NANO = 1_000_000_000
 _SLOW_IMPORTS = (
     "pandas",
@@ -137,6 +143,13 @@ async def _measure(parameters: RunParameters, url: str, hooks: Hooks) -> Path:
         recording.stopped_by = "interrupt"
         recording.finish()
         raise
+    except (OutOfDescriptors, TargetError):
+        # Refused before any load: an empty run would only be in the way.
+        shutil.rmtree(folder.path)
+        raise
+    except TranscriptionFailed:
+        processes.forget(folder.path)
+        raise
     except LoadError:
         recording.stopped_by = recording.stopped_by or "worker_died"
         recording.finish()
@@ -159,16 +172,39 @@ class Recording:
     ) -> None:
         self._parameters, self._folder, self._found, self._hooks = parameters, folder, found, hooks
         self._results: list[LoadResult] = []
-        self._launcher: Launcher | None = None
+        self._samples: list[Sample] = []
         self.stopped_by: str | None = None
 
     async def run(self, specs: list[PlanSpec], url: str) -> None:
         """Sends each repeat's plan, one after the other, samples beside them."""
         processes.remember(self._folder.path, "runner", os.getpid())
-        for spec in specs:
-            await self._send(spec, url)
-            if self.stopped_by is not None:
-                return
+        async with self._sampled(url):
+            for spec in specs:
+                await self._send(spec, url)
+                if self.stopped_by is not None:
+                    return
+
+    @contextlib.asynccontextmanager
+    async def _sampled(self, url: str) -> AsyncIterator[None]:
+        """Samples the server's ``/metrics`` and this machine as long as the block lasts."""
+        from benchkit.http import ControlClient
+        from benchkit.telemetry.host import host_sampler
+        from benchkit.telemetry.prometheus import metrics_sampler
+
+        p = self._parameters
+        began_ns = time.monotonic_ns()
+        client = ControlClient(url, api_key_env=p.api_key_env, headers=p.headers, verify_tls=p.verify_tls)
+        server, host = metrics_sampler(client.metrics, started_ns=began_ns), host_sampler(started_ns=began_ns)
+        try:
+            async with server, host:
+                yield
+        finally:
+            client.close()
+            start_ns = self._results[0].start_ns if self._results else began_ns
+            self._samples = [
+                sample._replace(time_ns=sample.time_ns + began_ns - start_ns)
+                for sample in [*server.samples, *host.samples]
+            ]
 
     async def _send(self, plan: PlanSpec, url: str) -> None:
         part = (
@@ -203,6 +239,8 @@ class Recording:
 
     def finish(self) -> dict[str, Any]:
         """Turns what is there into the finished folder; returns the manifest."""
+        from benchkit.telemetry.sample import to_table
+
         facts = _load_facts(self._results, self._parameters, self.stopped_by)
         clock = None
         if self._results:
@@ -212,7 +250,7 @@ class Recording:
                 "wall_ns": anchor["wall_ns"] - anchor["monotonic_ns"] + start_ns,
                 "monotonic_ns": start_ns,
             }
-        telemetry = None
+        telemetry = to_table(self._samples) if self._samples else None
         return complete(self._folder, self._parameters, facts, clock=clock, telemetry=telemetry)
 
 
@@ -242,6 +280,7 @@ def complete(
 
     if clock is not None:
         folder.update_manifest(clock=clock)
+    _merge_texts(folder.path)
     store.merge_parts(folder.path)
     run = store.load(folder.path)
     window = facts["window"]
@@ -257,6 +296,16 @@ def complete(
     status = "complete" if stopped_by is None else "interrupted" if stopped_by in _INTERRUPTS else "failed"
     (folder.path / "load.json").unlink(missing_ok=True)
     return store.finish(folder, status=status, summary=summary, load=facts, telemetry=telemetry)
+
+
+def _merge_texts(folder: Path) -> None:
+    """Puts the kept prompts and answers of all parts into one file, ``texts.jsonl``."""
+    parts = sorted((folder / PARTS_FOLDER).glob("*.jsonl"))
+    if parts:
+        with atomic_path(folder / TEXTS_NAME) as whole, whole.open("wb") as file:
+            for part in parts:
+                with part.open("rb") as source:
+                    shutil.copyfileobj(source, file)
 
 
 _INTERRUPTS = frozenset({"interrupt", "parent_died"})

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchkit import errors
-from benchkit.errors import DiskFull, WorkerDied
+from benchkit.errors import TranscriptionFailed, WorkerDied
 from benchkit.load.spec import PARTS_FOLDER, LoadSpec
 from benchkit.load.worker import raise_descriptor_limit
 from benchkit.records import processes
@@ -205,17 +205,19 @@ class Launcher:
                 Reserve(self._folder).release()
             elif line["event"] == "done":
                 member.done = line
-                if line["stopped_by"] and line["stopped_by"] != "max_error_rate":
-                    self.stop(line["stopped_by"])
-                elif line["stopped_by"]:
-                    self._stopped_by = self._stopped_by or line["stopped_by"]
+                if line["stopped_by"]:
+                    self.stop(line["stopped_by"], drain=line["stopped_by"] == "max_error_rate")
         await member.worker.wait()
         if member.done is None:
             self.stop("worker_died")
         await transcription
 
     async def _follow_transcriber(self, member: _Member) -> None:
-        for _ in range(_TRANSCRIBER_RESTARTS):
+        for attempt in range(1 + _TRANSCRIBER_RESTARTS):
+            if attempt:
+                member.transcriber = await self._spawn("transcribe", [str(self._folder), str(member.number)])
+                if member.worker.returncode is not None:
+                    _hang_up(member.transcriber)
             while (line := await _line(member.transcriber)) is not None:
                 if line["event"] == "live":
                     member.live = line
@@ -229,9 +231,12 @@ class Launcher:
             await member.transcriber.wait()
             if member.facts is not None:
                 return
-            member.transcriber = await self._spawn("transcribe", [str(self._folder), str(member.number)])
-            if member.worker.returncode is not None:
-                _hang_up(member.transcriber)
+        self.stop("transcription_failed")
+        raise TranscriptionFailed(
+            f"the tape of worker {member.number} could not be turned into records "
+            f"({self._log_tail('transcribe', member.number)}); it is kept in {self._folder}, "
+            "`benchkit recover` tries again"
+        )
 
     def _judge_errors(self) -> None:
         """Stops a load whose answers fail in ways that only their content shows."""
@@ -324,12 +329,6 @@ async def run_load(
 ) -> LoadResult:
     """Runs one load; see ``Launcher``."""
     return await Launcher(spec, folder, headers=headers, on_progress=on_progress).run()
-
-
-def make_room(folder: Path, error: OSError) -> DiskFull:
-    """The error for a disk that takes no more, after giving the reserve back."""
-    Reserve(folder).release()
-    return DiskFull(f"the disk is full ({error}); what was measured until then is in {folder}")
 
 
 def _tell(process: asyncio.subprocess.Process, line: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import os
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,7 @@ class Worker:
         }
         tape.append(Kind.NOTE, 0, time.monotonic_ns(), json.dumps(facts).encode())
         tape.flush()
+        loop.set_exception_handler(lambda _, context: self._broke(engine, context))
         listener = loop.create_task(self._listen(engine))
         progress = loop.call_later(_PROGRESS_S, self._progress, loop)
         await engine.run(start_ns)
@@ -194,6 +196,12 @@ class Worker:
             return StockSender(loop, tape, spec)
         context = make_context(verify=spec.verify_tls) if spec.scheme == "https" else None
         return StampedSender(loop, tape, resolve(spec.host, spec.port), context, reuse=spec.reuse)
+
+    def _broke(self, engine: Engine, context: dict[str, Any]) -> None:
+        """A fault of our own in a callback: the load ends, since what it measures can no longer be trusted."""
+        if engine.stopped_by != "client_error":
+            traceback.print_exception(context.get("exception") or RuntimeError(context["message"]))
+            engine.stop("client_error", drain=False)
 
     async def _listen(self, engine: Engine) -> None:
         while True:

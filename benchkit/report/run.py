@@ -128,13 +128,19 @@ def run(parameters: RunParameters | None = None, *, hooks: Hooks | None = None, 
     Raises:
         BenchkitError: an event loop is running already, as in a notebook.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _in_event_loop():
         return asyncio.run(run_async(parameters, hooks=hooks, **values))
     raise BenchkitError(
         "an event loop is running here (a notebook?): write `run = await benchkit.run_async(…)`"
     )
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def load_run(path: str | Path) -> Run:

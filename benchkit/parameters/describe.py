@@ -1,0 +1,50 @@
+"""The vocabulary as a page for people: ``python -m benchkit.parameters.describe > docs/parameters.md``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic_core import PydanticUndefined
+
+from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters
+
+_INTRODUCTION = """# Parameters
+
+One set of flat names, the same in a notebook's parameters cell, in `params/*.yaml`, behind `-p` on either command line
+(`papermill … -p rate 8`, `benchkit run -p rate 8`), in a run's manifest and in `benchkit.run(rate=8.0)`. An unknown
+name, a value of the wrong type and an impossible combination are errors that name the parameter and the remedy, before
+anything is sent.
+"""
+
+
+def as_markdown() -> str:
+    """All parameters with type, default and meaning, as a Markdown page."""
+    parts = [
+        _INTRODUCTION,
+        _table("A run", "`run_benchmark.ipynb`, `benchkit run`, `benchkit.run`", RunParameters),
+        _table("A server", "`serve_model.ipynb`, `benchkit serve`", ServingParameters),
+    ]
+    return "\n".join(parts)
+
+
+def _table(title: str, where: str, group: type[ParameterGroup]) -> str:
+    lines = [f"## {title}", "", where, "", "| name | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in group.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "" if default is PydanticUndefined else f"`{json.dumps(default)}`"
+        lines.append(f"| `{name}` | {_kind(field.annotation)} | {shown} | {field.description} |")
+    return "\n".join([*lines, ""])
+
+
+def _kind(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(annotation))
+    origin = get_origin(annotation) or annotation
+    return {dict: "mapping", tuple: "list", str: "text", bool: "true or false", int: "whole number", float: "number"}[
+        origin
+    ]
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")
