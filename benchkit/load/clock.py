@@ -1,7 +1,8 @@
 """Time for a load process: the two clocks' offset, kernel receive times, and a timer that is not late.
 
-Each of these exists on Linux and has a fallback elsewhere; ``BENCHKIT_FALLBACKS`` (a comma-separated list of
-``timerfd``, ``kernel_times``, ``uvloop``) forces them, so that they can be tested where they are not needed.
+Each of these exists on Linux and has a fallback elsewhere; ``BENCHKIT_FALLBACKS`` (a comma-separated list
+of ``timerfd``, ``kernel_times``, ``epoll``, ``uvloop``) forces them, so that they can be tested where they
+are not needed.
 """
 
 from __future__ import annotations
@@ -58,6 +59,22 @@ def ask_for_kernel_times(sock: socket.socket) -> bool:
     return True
 
 
+class KernelStamping:
+    """Keeps the kernel stamping what comes in, for as long as it is open.
+
+    Linux begins some milliseconds after the first socket that asks and ends with the last one: without it the
+    first answers, and with a new connection for each request most of them, would have no receive time.
+    """
+
+    def __init__(self) -> None:
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        ask_for_kernel_times(self._sock)
+
+    def close(self) -> None:
+        """Lets it end."""
+        self._sock.close()
+
+
 class Timer(Protocol):
     """Calls back once at a time of the monotonic clock."""
 
@@ -67,7 +84,7 @@ class Timer(Protocol):
         """Arms (or re-arms) the timer for an absolute time; a time that has passed fires at once."""
 
     def close(self) -> None:
-        """Gives the timer back."""
+        """Gives the timer back; it calls no more. A second call does nothing."""
 
 
 class LoopTimer:
@@ -119,8 +136,10 @@ class KernelTimer:
 
     def close(self) -> None:
         """See ``Timer``."""
-        self._loop.remove_reader(self._fd)
-        os.close(self._fd)
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
 
     def _fire(self) -> None:
         try:

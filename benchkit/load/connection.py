@@ -1,8 +1,7 @@
-"""One HTTP/1.1 connection on a socket of our own: connect, TLS, write, and read onto a tape with both times.
+"""One HTTP/1.1 connection on a socket of our own: connect, write, and read onto a tape with both times.
 
-The reading path does nothing but receive into the tape's buffer, pack a header and let llhttp look for the end of
-the message. TLS is done by hand through ``ssl.MemoryBIO``, since only a socket that is read directly gives the
-kernel's receive times.
+The reading path does nothing but receive into the tape's buffer, pack a header and let llhttp look for the
+message's end. What is rare is told by llhttp's callbacks, once a message, never once a read.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import asyncio
 import errno
 import os
 import socket
-import ssl
 import time
 from typing import Any, NamedTuple, Protocol
 
@@ -19,11 +17,14 @@ import httptools
 
 from benchkit.load.clock import ANCILLARY_SIZE, ask_for_kernel_times
 from benchkit.load.readiness import Readiness
-from benchkit.load.tape import HEADER, HEADER_SIZE, NO_KERNEL_TIME, READ_MAX, Kind
+from benchkit.load.tape import HEADER, HEADER_SIZE, NO_KERNEL_TIME, Kind
 
 _monotonic_ns = time.monotonic_ns
 _pack_into = HEADER.pack_into
 _WIRE = int(Kind.WIRE)
+_GONE = frozenset((errno.EPIPE, errno.ECONNRESET))
+MISFRAMED = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+"""What llhttp raises on bytes that it does not take; a switch of protocols is not a kind of error to it."""
 
 
 class Endpoint(NamedTuple):
@@ -47,7 +48,10 @@ class Tape(Protocol):
 
 
 class Owner(Protocol):
-    """Who is told what happens on a connection."""
+    """Who is told what happens on a connection.
+
+    A failure is never told from within ``open``, ``write`` or ``write_more``, but after them.
+    """
 
     def connection_opened(self, connection: Connection) -> None:
         """TCP and TLS are up."""
@@ -56,7 +60,7 @@ class Owner(Protocol):
         """Connecting failed, or an established connection broke or ended; it is closed already."""
 
     def request_written(self, connection: Connection) -> None:
-        """The last byte of the request went to the kernel."""
+        """The last byte of what was written went to the kernel."""
 
     def message_complete(self, connection: Connection) -> None:
         """The answer is whole; the connection may be used again if ``reusable``."""
@@ -74,31 +78,29 @@ class Connection:
         exchange: the owner's object for it.
         status: status code of the answer under way, 0 before its head.
         answered: whether any byte of an answer to this exchange has come.
+        head_only: whether the answer under way has no body whatever its head says.
         reusable: whether another exchange may follow.
         requests_before: exchanges that it carried before the one under way.
         kernel_times: whether the kernel stamps what comes in.
+        closed: whether it is over; its owner hears nothing more.
     """
 
     __slots__ = (
-        "_bio_in",
-        "_bio_out",
         "_complete",
-        "_context",
-        "_endpoint",
         "_loop",
         "_outgoing",
         "_owner",
         "_parser",
-        "_pipe",
         "_readiness",
         "_recvmsg_into",
-        "_scratch",
         "_sized",
         "_sock",
         "_tape",
-        "_tls",
+        "_unwritten",
+        "_write_error",
         "answered",
         "closed",
+        "endpoint",
         "exchange",
         "head_only",
         "ident",
@@ -117,53 +119,61 @@ class Connection:
         tape: Tape,
         endpoint: Endpoint,
         ident: int,
-        context: ssl.SSLContext | None = None,
     ) -> None:
         self._loop, self._readiness, self._owner, self._tape = loop, readiness, owner, tape
-        self._endpoint, self._context, self.ident = endpoint, context, ident
-        self._parser = httptools.HttpResponseParser(self)
+        self.endpoint, self.ident = endpoint, ident
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._sock: socket.socket | None = None
         self._outgoing: memoryview | None = None
-        self._tls: ssl.SSLObject | None = None
-        self._complete = self._sized = False
+        self._write_error: OSError | None = None
+        self._complete = self._sized = self._unwritten = False
         self.key = 0
         self.exchange: Any = None
         self.status = self.requests_before = 0
         self.answered = self.head_only = False
         self.reusable = True
-        self.closed = False
-        self._sock = socket.socket(endpoint.family, socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0))
-        self._sock.setblocking(False)
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.kernel_times = ask_for_kernel_times(self._sock)
-        self._recvmsg_into = self._sock.recvmsg_into
+        self.closed = self.kernel_times = False
 
     def open(self) -> None:
         """Starts to connect; the owner hears how it went."""
-        code = self._sock.connect_ex(self._endpoint.address)
-        if code not in (0, errno.EINPROGRESS):
-            self._break(OSError(code, os.strerror(code)))
+        try:
+            sock = self._sock = socket.socket(self.endpoint.family, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.kernel_times = ask_for_kernel_times(sock)
+            self._recvmsg_into = sock.recvmsg_into
+            code = sock.connect_ex(self.endpoint.address)
+        except OSError as error:
+            self._loop.call_soon(self._break, error)
             return
-        self._loop.add_writer(self._sock, self._tcp_connected)
+        if code in (0, errno.EINPROGRESS):
+            self._loop.add_writer(sock, self._tcp_connected)
+        else:
+            self._loop.call_soon(self._break, OSError(code, os.strerror(code)))
 
-    def write(self, payload: bytes) -> None:
-        """Sends a request; ``request_written`` follows when its last byte is with the kernel."""
+    def write(self, payload: bytes | memoryview) -> None:
+        """Begins an exchange and sends; ``request_written`` follows when the last byte is with the kernel."""
         self.status = 0
         self.answered = self._complete = self._sized = False
-        if self._tls is not None:
-            self._tls.write(payload)
-            payload = self._bio_out.read()
-        try:
-            sent = self._sock.send(payload)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            self._break(error)
-            return
-        if sent == len(payload):
+        self.write_more(payload)
+
+    def write_more(self, payload: bytes | memoryview) -> None:
+        """Sends more of the same request, after ``request_written``."""
+        self._unwritten = True
+        if self._send(payload):
+            self._unwritten = False
             self._owner.request_written(self)
-            return
-        self._outgoing = memoryview(payload)[sent:]
-        self._loop.add_writer(self._sock, self._write_more)
+
+    def pause(self) -> None:
+        """Reads no more, so that the other side is held back."""
+        assert self._sock is not None
+        self._readiness.remove(self._sock.fileno())
+
+    def resume(self) -> None:
+        """Reads on after ``pause``."""
+        if not self.closed:
+            assert self._sock is not None
+            self._readiness.add(self._sock.fileno(), self._on_readable)
 
     def close(self) -> None:
         """Closes at once; the owner hears nothing more."""
@@ -171,97 +181,108 @@ class Connection:
             return
         self.closed = True
         self.reusable = False
-        self._loop.remove_writer(self._sock)
-        self._readiness.remove(self._sock.fileno())
-        self._sock.close()
+        # The parser refers to its connection: a cycle that nobody would collect while gc is off.
+        self._parser = None
+        sock = self._sock
+        if sock is None:
+            return
+        if not self._loop.is_closed():
+            self._loop.remove_writer(sock)
+        self._readiness.remove(sock.fileno())
+        sock.close()
 
-    def on_header(self, name: bytes, _value: bytes) -> None:
+    def on_message_begin(self) -> None:
+        """Called by llhttp: a message that nobody asked for ends the connection's use."""
+        self._sized = False
+        if self._complete or not self.key:
+            self._complete = True
+            self.reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
         """Called by llhttp: remembers whether the message says where it ends."""
-        if name.lower() in (b"content-length", b"transfer-encoding"):
+        kind = name.lower()
+        if kind == b"content-length" or (kind == b"transfer-encoding" and b"chunked" in value.lower()):
             self._sized = True
 
     def on_headers_complete(self) -> None:
         """Called by llhttp."""
+        if self._complete:
+            return
         self.status = self._parser.get_status_code()
         if self.head_only and self.status >= 200:
-            self._complete = True
-            self.reusable = False
+            self._end_message()
 
     def on_message_complete(self) -> None:
         """Called by llhttp; an informational answer is not the answer."""
-        if self.status >= 200 or self.status == 101:
-            self._complete = True
-            self.reusable = self.reusable and self._parser.should_keep_alive()
+        if self.status >= 200 and not self._complete:
+            self._end_message()
+
+    def _end_message(self) -> None:
+        self._complete = True
+        self.reusable = self.reusable and self._parser.should_keep_alive()
 
     def _tcp_connected(self) -> None:
+        assert self._sock is not None
         self._loop.remove_writer(self._sock)
         code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self._break(OSError(code, os.strerror(code)))
-            return
-        if self._context is None:
-            self._readiness.add(self._sock.fileno(), self._on_readable)
-            self._owner.connection_opened(self)
-            return
-        self._bio_in, self._bio_out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._scratch = bytearray(READ_MAX)
-        self._pipe = memoryview(self._scratch)
-        self._tls = self._context.wrap_bio(self._bio_in, self._bio_out, server_hostname=self._endpoint.host)
-        self._readiness.add(self._sock.fileno(), self._shake_hands_on_read)
-        self._shake_hands()
-
-    def _shake_hands(self) -> None:
-        assert self._tls is not None
-        try:
-            self._tls.do_handshake()
-            done = True
-        except ssl.SSLWantReadError:
-            done = False
-        except (ssl.SSLError, ssl.CertificateError) as error:
-            self._break(error)
-            return
-        data = self._bio_out.read()
-        if data:
-            try:
-                self._sock.send(data)
-            except OSError as error:
-                self._break(error)
-                return
-        if done:
-            self._readiness.remove(self._sock.fileno())
-            self._readiness.add(self._sock.fileno(), self._on_readable_tls)
-            self._owner.connection_opened(self)
-
-    def _shake_hands_on_read(self) -> None:
-        try:
-            data = self._sock.recv(READ_MAX)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._break(error)
-            return
-        if data:
-            self._bio_in.write(data)
-            self._shake_hands()
         else:
-            self._break(ConnectionEnded(errno.ECONNRESET, "closed during the TLS handshake"))
+            self._connected(self._sock.fileno())
 
-    def _write_more(self) -> None:
+    def _connected(self, fd: int) -> None:
+        self._readiness.add(fd, self._on_readable)
+        self._owner.connection_opened(self)
+
+    def _send(self, data: bytes | memoryview) -> bool:
+        """Sends, behind what is still to be sent; returns whether the kernel has all of it."""
+        assert self._sock is not None
+        if self._outgoing is not None:
+            self._outgoing = memoryview(b"".join((self._outgoing, data)))
+            return False
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._write_failed(error)
+            return False
+        if sent == len(data):
+            return True
+        self._outgoing = memoryview(data)[sent:]
+        self._loop.add_writer(self._sock, self._on_writable)
+        return False
+
+    def _on_writable(self) -> None:
         outgoing = self._outgoing
         assert outgoing is not None
+        assert self._sock is not None
         try:
             sent = self._sock.send(outgoing)
         except BlockingIOError:
             return
         except OSError as error:
-            self._break(error)
+            self._write_failed(error)
             return
-        if sent == len(outgoing):
+        if sent < len(outgoing):
+            self._outgoing = outgoing[sent:]
+            return
+        self._outgoing = None
+        self._loop.remove_writer(self._sock)
+        if self._unwritten:
+            self._unwritten = False
+            self._owner.request_written(self)
+
+    def _write_failed(self, error: OSError) -> None:
+        if self._outgoing is not None:
+            assert self._sock is not None
             self._outgoing = None
             self._loop.remove_writer(self._sock)
-            self._owner.request_written(self)
+        if error.errno in _GONE:
+            # The other side takes no more, but an answer may lie in the socket; the end is met behind it.
+            self._write_error = error
         else:
-            self._outgoing = outgoing[sent:]
+            self._loop.call_soon(self._break, error)
 
     def _on_readable(self) -> None:
         tape = self._tape
@@ -296,63 +317,39 @@ class Connection:
         self.answered = True
         try:
             self._parser.feed_data(tape.view[start:end])
-        except httptools.HttpParserError as error:
-            self._break(error)
+        except MISFRAMED as error:
+            self._misframed(error)
             return
         if self._complete:
-            self._complete = False
-            self._owner.message_complete(self)
+            self._message_over()
 
-    def _on_readable_tls(self) -> None:
-        assert self._tls is not None
-        tape = self._tape
-        try:
-            size, ancillary, _, _ = self._recvmsg_into((self._pipe,), ANCILLARY_SIZE)
-        except BlockingIOError:
+    def _message_over(self) -> None:
+        if not self.key:
+            self._break(ConnectionEnded(errno.EPROTO, "the server sent an answer that nobody asked for"))
             return
-        except OSError as error:
+        self._complete = False
+        if self._unwritten:
+            self.reusable = False
+        if self.head_only:
+            # llhttp waits for a body that never comes.
+            self._parser = httptools.HttpResponseParser(self)
+        self._owner.message_complete(self)
+
+    def _misframed(self, error: Exception) -> None:
+        """Bytes that llhttp refuses: those of an answer, or what came behind a whole one."""
+        if self._complete:
+            self.reusable = False
+            self._message_over()
+        elif isinstance(error, httptools.HttpParserUpgrade):
+            self._break(httptools.HttpParserError("the server switched to another protocol unasked"))
+        else:
             self._break(error)
-            return
-        loop_ns = _monotonic_ns()
-        if size == 0:
-            self._ended()
-            return
-        kernel = ancillary[0][2] if ancillary else NO_KERNEL_TIME
-        self._bio_in.write(self._pipe[:size])
-        while not self.closed:
-            if tape.position > tape.room:
-                tape.flush()
-            position = tape.position
-            start = position + HEADER_SIZE
-            try:
-                size = self._tls.read(READ_MAX, tape.view[start:])  # type: ignore[call-overload]
-            except ssl.SSLWantReadError:
-                break
-            except ssl.SSLZeroReturnError:
-                self._ended()
-                return
-            except ssl.SSLError as error:
-                self._break(error)
-                return
-            if size == 0:
-                self._ended()
-                return
-            _pack_into(tape.buffer, position, size, _WIRE, 0, self.key, 0, loop_ns, kernel)
-            tape.position = start + size
-            self.answered = True
-            try:
-                self._parser.feed_data(tape.view[start : start + size])
-            except httptools.HttpParserError as error:
-                self._break(error)
-                return
-            if self._complete:
-                self._complete = False
-                self._owner.message_complete(self)
 
     def _ended(self) -> None:
-        if self.key and self.answered and self.status >= 200 and not self._sized:
+        """The other side closed: the end of an answer that has no other, or an end in mid-course."""
+        if self.key and self.status >= 200 and not self._sized:
             self.reusable = False
-            self._owner.message_complete(self)
+            self._message_over()
             self.close()
             return
         self._break(ConnectionEnded(errno.ECONNRESET, "the server closed the connection"))
@@ -360,4 +357,4 @@ class Connection:
     def _break(self, error: Exception) -> None:
         if not self.closed:
             self.close()
-            self._owner.connection_failed(self, error)
+            self._owner.connection_failed(self, self._write_error or error)

@@ -1,7 +1,7 @@
-"""Which sockets have something to read: one epoll of ours inside the event loop's, or the loop's own readers.
+"""Which sockets have something to read: one epoll inside the event loop's, or the loop's own readers.
 
-A loop pays for each ready descriptor: a handle, a callback object, a context. With hundreds of streams a paced
-server makes many of them ready at once; one epoll of ours costs the loop one wake-up for all.
+A loop pays for each ready descriptor: a handle, a callback object, a context. With hundreds of streams a
+paced server makes many of them ready at once; one epoll of ours costs the loop one wake-up for all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Readiness(Protocol):
     name: str
 
     def add(self, fd: int, callback: Callable[[], None]) -> None:
-        """Watches a descriptor."""
+        """Watches a descriptor; on one that is watched already, changes who is called."""
 
     def remove(self, fd: int) -> None:
         """Forgets a descriptor; unknown ones are no error."""
@@ -49,7 +49,8 @@ class LoopReadiness:
         """See ``Readiness``."""
         if fd in self._fds:
             self._fds.discard(fd)
-            self._loop.remove_reader(fd)
+            if not self._loop.is_closed():
+                self._loop.remove_reader(fd)
 
     def close(self) -> None:
         """See ``Readiness``."""
@@ -70,18 +71,20 @@ class EpollReadiness:
 
     def add(self, fd: int, callback: Callable[[], None]) -> None:
         """See ``Readiness``."""
+        if fd not in self._callbacks:
+            self._epoll.register(fd, select.EPOLLIN)
         self._callbacks[fd] = callback
-        self._epoll.register(fd, select.EPOLLIN)
 
     def remove(self, fd: int) -> None:
         """See ``Readiness``."""
-        if self._callbacks.pop(fd, None) is not None:
+        if self._callbacks.pop(fd, None) is not None and not self._epoll.closed:
             self._epoll.unregister(fd)
 
     def close(self) -> None:
         """See ``Readiness``."""
         if not self._epoll.closed:
-            self._loop.remove_reader(self._epoll.fileno())
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
         self._callbacks.clear()
 

@@ -16,17 +16,27 @@ from typing import NamedTuple, Protocol
 import httptools
 
 from benchkit.errors import Unreachable
+from benchkit.load.clock import KernelStamping
 from benchkit.load.connection import Connection, ConnectionEnded, Endpoint
 from benchkit.load.readiness import make_readiness
 from benchkit.load.tape import SENT_DATA, Kind, TapeWriter
+from benchkit.load.tls import TlsConnection
 from benchkit.records.kinds import ErrorKind
 
-_CONNECT_KINDS = {
+_KINDS = {
     errno.ECONNREFUSED: ErrorKind.REFUSED,
     errno.ECONNRESET: ErrorKind.RESET,
     errno.EPIPE: ErrorKind.RESET,
     errno.ETIMEDOUT: ErrorKind.TIMEOUT,
 }
+_OUT_OF = {
+    errno.EMFILE: "the limit of open files (ulimit -n) is too low for so many connections",
+    errno.ENFILE: "the system has no more open files to give",
+    errno.EADDRNOTAVAIL: "no local port is free (net.ipv4.ip_local_port_range): reuse connections",
+    errno.ENOBUFS: "the system has no memory for another connection",
+    errno.ENOMEM: "the system has no memory for another connection",
+}
+"""What this machine may lack for a connection: the server has no part in it."""
 
 
 class Failure(NamedTuple):
@@ -89,7 +99,7 @@ class Sender(Protocol):
     name: str
 
     def send(self, exchange: Exchange) -> None:
-        """Sends now, on a pooled or a fresh connection."""
+        """Sends now, on a pooled or a fresh connection; ``done`` is not called before this returns."""
 
     def abandon(self, exchange: Exchange) -> None:
         """Drops an exchange under way; its ``done`` is not called."""
@@ -101,7 +111,7 @@ class Sender(Protocol):
 def failure_of(error: BaseException, *, connecting: bool) -> Failure:
     """Names what went wrong on a connection."""
     text = str(error) or type(error).__name__
-    if isinstance(error, ssl.SSLError | ssl.CertificateError):
+    if isinstance(error, ssl.SSLError):
         return Failure(ErrorKind.TLS, text)
     if isinstance(error, httptools.HttpParserError):
         return Failure(ErrorKind.MALFORMED, f"not HTTP: {text}")
@@ -110,10 +120,12 @@ def failure_of(error: BaseException, *, connecting: bool) -> Failure:
     if isinstance(error, TimeoutError):
         return Failure(ErrorKind.TIMEOUT, text)
     if isinstance(error, ConnectionEnded):
-        return Failure(ErrorKind.CONNECT if connecting else ErrorKind.CUT, text)
+        return Failure(ErrorKind.CUT, text)
     if isinstance(error, OSError):
+        if error.errno in _OUT_OF:
+            return Failure(ErrorKind.CLIENT, f"{text}: {_OUT_OF[error.errno]}")
         default = ErrorKind.CONNECT if connecting else ErrorKind.RESET
-        return Failure(_CONNECT_KINDS.get(error.errno or 0, default), text)
+        return Failure(_KINDS.get(error.errno or 0, default), text)
     return Failure(ErrorKind.CLIENT, f"{type(error).__name__}: {text}")
 
 
@@ -125,9 +137,16 @@ def resolve(host: str, port: int) -> list[Endpoint]:
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise Unreachable(f"the host name {host!r} cannot be resolved: {error}; check `url`") from error
     return [Endpoint(family, address, host) for family, _, _, _, address in found]
+
+
+class _Opening(NamedTuple):
+    """A connection on its way up: whom it is for, and which addresses are left if it fails."""
+
+    exchange: Exchange
+    others: tuple[Endpoint, ...]
 
 
 class StampedSender:
@@ -147,13 +166,15 @@ class StampedSender:
         self._loop, self._tape, self._endpoints, self._context, self._reuse = (
             loop,
             tape,
-            endpoints,
+            tuple(endpoints),
             context,
             reuse,
         )
         self._readiness = make_readiness(loop)
+        self._stamping = KernelStamping()
         self._idle: list[Connection] = []
-        self._opening: dict[Connection, tuple[Exchange, int]] = {}
+        self._opening: dict[Connection, _Opening] = {}
+        self._open_ones: set[Connection] = set()
         self._connections = 0
         self.kernel_times = False
 
@@ -162,56 +183,55 @@ class StampedSender:
         if self._idle:
             self._begin(self._idle.pop(), exchange)
         else:
-            self._open(exchange, 0)
+            self._open(exchange, self._endpoints)
 
     def abandon(self, exchange: Exchange) -> None:
         """See ``Sender``."""
         connection = exchange.connection
         if connection is not None:
             self._opening.pop(connection, None)
-            connection.close()
+            self._drop(connection)
             exchange.connection = None
 
     async def close(self) -> None:
         """See ``Sender``."""
-        for connection in [*self._idle, *self._opening]:
+        for connection in self._open_ones:
             connection.close()
+        self._open_ones.clear()
         self._idle.clear()
         self._opening.clear()
         self._readiness.close()
+        self._stamping.close()
 
     def connection_opened(self, connection: Connection) -> None:
         """See ``connection.Owner``."""
-        exchange, which = self._opening.pop(connection)
-        if which:
-            self._endpoints.insert(0, self._endpoints.pop(which))
+        exchange, _ = self._opening.pop(connection)
+        if connection.endpoint is not self._endpoints[0]:
+            # The addresses before it failed: the next connection need not find that out again.
+            rest = (endpoint for endpoint in self._endpoints if endpoint is not connection.endpoint)
+            self._endpoints = (connection.endpoint, *rest)
         self.kernel_times = connection.kernel_times
         self._tape.append(Kind.CONNECTED, exchange.key, time.monotonic_ns())
         self._begin(connection, exchange)
 
     def connection_failed(self, connection: Connection, error: Exception) -> None:
         """See ``connection.Owner``."""
+        self._open_ones.discard(connection)
         opening = self._opening.pop(connection, None)
         if opening is not None:
-            exchange, which = opening
-            if (
-                which + 1 < len(self._endpoints)
-                and isinstance(error, OSError)
-                and not isinstance(error, ssl.SSLError)
-            ):
-                self._open(exchange, which + 1)
+            if opening.others and isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+                self._open(opening.exchange, opening.others)
             else:
-                self._fail(exchange, failure_of(error, connecting=True))
+                self._fail(opening.exchange, failure_of(error, connecting=True))
             return
         exchange = connection.exchange
         if exchange is None:
-            if connection in self._idle:
-                self._idle.remove(connection)
+            self._idle.remove(connection)
             return
         stale = not connection.answered and connection.requests_before > 0 and isinstance(error, OSError)
         if stale and exchange.attempt == 1:
             exchange.attempt = 2
-            self._open(exchange, 0)
+            self._open(exchange, self._endpoints)
             return
         self._fail(exchange, failure_of(error, connecting=False), connection.status)
 
@@ -231,7 +251,7 @@ class StampedSender:
 
     def message_complete(self, connection: Connection) -> None:
         """See ``connection.Owner``."""
-        exchange = connection.exchange
+        exchange, status = connection.exchange, connection.status
         connection.exchange = exchange.connection = None
         connection.key = 0
         connection.requests_before += 1
@@ -239,33 +259,29 @@ class StampedSender:
         if self._reuse and connection.reusable:
             self._idle.append(connection)
         else:
-            connection.close()
-        exchange.done(exchange, connection.status, None)
+            self._drop(connection)
+        exchange.done(exchange, status, None)
 
     def _begin(self, connection: Connection, exchange: Exchange) -> None:
         connection.exchange, connection.key = exchange, exchange.key
         exchange.connection = connection
         connection.write(exchange.payload)
 
-    def _open(self, exchange: Exchange, which: int) -> None:
+    def _open(self, exchange: Exchange, endpoints: tuple[Endpoint, ...]) -> None:
         self._connections += 1
         self._tape.append(Kind.CONNECT, exchange.key, time.monotonic_ns())
-        try:
-            connection = Connection(
-                self._loop,
-                self._readiness,
-                self,
-                self._tape,
-                self._endpoints[which],
-                self._connections,
-                self._context,
-            )
-        except OSError as error:
-            self._fail(exchange, Failure(ErrorKind.CONNECT, f"no socket: {error}"))
-            return
+        arguments = (self._loop, self._readiness, self, self._tape, endpoints[0], self._connections)
+        connection = (
+            Connection(*arguments) if self._context is None else TlsConnection(*arguments, self._context)
+        )
         exchange.connection = connection
-        self._opening[connection] = (exchange, which)
+        self._opening[connection] = _Opening(exchange, endpoints[1:])
+        self._open_ones.add(connection)
         connection.open()
+
+    def _drop(self, connection: Connection) -> None:
+        self._open_ones.discard(connection)
+        connection.close()
 
     def _fail(self, exchange: Exchange, failure: Failure, status: int = 0) -> None:
         exchange.connection = None

@@ -1,4 +1,4 @@
-"""httpx's own client as a load sender: for proxies and comparisons; it has no kernel times and costs far more.
+"""httpx's own client as a load sender, for proxies and comparisons: no kernel times, and far dearer.
 
 Its answers are taped decoded. Sending and connecting are stamped through httpcore's trace events.
 """
@@ -6,8 +6,8 @@ Its answers are taped decoded. Sending and connecting are stamped through httpco
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
-import ssl
 import time
 from typing import Any
 
@@ -35,6 +35,7 @@ class StockSender:
             verify=make_context(verify=spec.verify_tls) if spec.scheme == "https" else False,
             timeout=spec.timeout_ns / 1e9,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=keep),
+            trust_env=not _is_local(spec.host),
         )
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -92,22 +93,47 @@ class StockSender:
                     tape.append(Kind.BODY, key, time.monotonic_ns(), data)
         except httpx.HTTPError as error:
             failure = _failure(error)
+        except Exception as error:  # noqa: BLE001 - an exchange that nobody ends would hang the run
+            failure = failure_of(error, connecting=not exchange.sent_ns)
         self._tasks.pop(key, None)
         if failure is None:
             tape.append(Kind.END, key, time.monotonic_ns())
         exchange.done(exchange, status, failure)
 
 
+def _is_local(host: str) -> bool:
+    """Whether a host is this machine: no proxy of the environment stands before it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _failure(error: httpx.HTTPError) -> Failure:
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError | ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
     connecting = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
     if isinstance(error, httpx.TimeoutException):
         return Failure(ErrorKind.TIMEOUT, str(error) or type(error).__name__)
+    cause = _system_error(error)
     if cause is not None:
         return failure_of(cause, connecting=connecting)
+    text = str(error) or type(error).__name__
     if isinstance(error, httpx.RemoteProtocolError):
-        malformed = "illegal" in str(error).lower() or "invalid" in str(error).lower()
-        return Failure(ErrorKind.MALFORMED if malformed else ErrorKind.CUT, str(error))
-    return Failure(ErrorKind.CONNECT if connecting else ErrorKind.CLIENT, str(error) or type(error).__name__)
+        # h11 says which rule was broken; of an end that comes too early, httpcore and h11 say who ended it.
+        ended = "disconnected" in text or "peer closed" in text
+        return Failure(ErrorKind.CUT if ended else ErrorKind.MALFORMED, text)
+    if isinstance(error, httpx.NetworkError):
+        return Failure(ErrorKind.CONNECT if connecting else ErrorKind.RESET, text)
+    return Failure(ErrorKind.CLIENT, f"{type(error).__name__}: {text}")
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """The operating system's or TLS's own error under what three libraries made of it."""
+    found: OSError | None = None
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        if isinstance(cause, OSError) and (cause.errno is not None or found is None):
+            found = cause
+        cause = cause.__cause__ or cause.__context__
+    return found
