@@ -27,7 +27,10 @@ _MOST_GROUPS = 32
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Sorted values ``raw / divisor`` that share one weight, or bring the running sum of their weights."""
+    """Sorted values ``raw / divisor`` that share one weight, or bring the running sum of their weights.
+
+    Integers keep their type, since they sort faster; floats are divided beforehand and have divisor 1.
+    """
 
     raw: Array
     divisor: float
@@ -55,17 +58,17 @@ class _Group:
 
     def up_to(self, value: float) -> int:
         """The weight of the values that are not above ``value``."""
-        # The product may round to the wrong side of a value that is in the sample itself.
-        bound = value * self.divisor
-        while bound / self.divisor > value:
-            bound = math.nextafter(bound, -math.inf)
-        while bound < (upper := math.nextafter(bound, math.inf)) and upper / self.divisor <= value:
-            bound = upper
         if self.raw.dtype.kind != "i":
-            return self.heft(int(np.searchsorted(self.raw, bound, side="right")))
+            return self.heft(int(np.searchsorted(self.raw, value, side="right")))
+        # The product may round to the wrong side of a value that is in the sample itself.
+        bound = math.floor(value * self.divisor)
+        while bound / self.divisor > value:
+            bound -= 1
+        while (bound + 1) / self.divisor <= value:
+            bound += 1
         # An integer of the same type: numpy would turn the whole array into floats otherwise.
         limits = np.iinfo(self.raw.dtype)
-        whole = self.raw.dtype.type(min(max(math.floor(bound), limits.min), limits.max))
+        whole = self.raw.dtype.type(min(max(bound, limits.min), limits.max))
         return self.heft(int(np.searchsorted(self.raw, whole, side="right")))
 
     def sum(self) -> float:
@@ -211,22 +214,28 @@ def _groups(values: Array, weights: Array | None, divisor: float, *, shared: boo
     if not values.size:
         return
     if weights is None:
-        yield _Group(np.sort(values), divisor)
+        yield _sorted(values, divisor, 1)
         return
-    kinds, counts = (
-        np.unique(weights, return_counts=True) if weights.min() != weights.max() else (weights[:1], [1])
-    )
+    if weights.min() == weights.max():
+        kinds, counts = weights[:1], np.array([weights.size])
+    else:
+        kinds, counts = np.unique(weights, return_counts=True)
     common = {int(kind) for kind in kinds[np.argsort(counts)[::-1][:_MOST_GROUPS]]}
     for weight in sorted(common):
         own = values if len(kinds) == 1 else values[weights == weight]
-        yield _Group(np.sort(own), divisor * weight if shared else divisor, weight)
+        yield _sorted(own, divisor * weight if shared else divisor, weight)
     if len(kinds) > _MOST_GROUPS:
         rare = ~np.isin(weights, list(common))
-        rest, heavy = values[rare], weights[rare]
-        if shared:
-            rest = rest / heavy
+        heavy = weights[rare]
+        rest = values[rare] / (divisor * heavy if shared else divisor)
         order = np.argsort(rest)
-        yield _Group(rest[order], divisor, running=np.cumsum(heavy[order], dtype=np.int64))
+        yield _Group(rest[order], 1.0, running=np.cumsum(heavy[order], dtype=np.int64))
+
+
+def _sorted(values: Array, divisor: float, weight: int) -> _Group:
+    if values.dtype.kind == "i":
+        return _Group(np.sort(values), divisor, weight)
+    return _Group(np.sort(values / divisor), 1.0, weight)
 
 
 def _wide(values: Array) -> type[np.int64 | np.float64]:

@@ -23,7 +23,7 @@ _STANDSTILL_MS = 20.0
 """Below it, events that share a read are close; a loop that stood still for longer has blurred them."""
 
 
-def judge(  # noqa: PLR0917 - the contract's order
+def judge(
     requests: pd.DataFrame,
     chunks: Chunks,
     window: Window,
@@ -69,7 +69,7 @@ def judge(  # noqa: PLR0917 - the contract's order
     return {"verdict": verdict, "reasons": reasons, "checked": [name for name in order if name in values]}
 
 
-def evidence(  # noqa: PLR0917 - as judge
+def evidence(
     requests: pd.DataFrame,
     chunks: Chunks,
     window: Window,

@@ -94,13 +94,13 @@ def records_of(rows: list[dict[str, Any]]) -> Records:
     return Records(requests, Chunks.from_table(table))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def row():
     """A function that makes a row."""
     return request_row
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def records():
     """A function that makes tables of rows."""
     return records_of
