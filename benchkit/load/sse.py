@@ -1,22 +1,28 @@
 """Bytes of an event stream -> the data of its events, split at any byte.
 
-Source: WHATWG HTML, section "Server-sent events". Only ``data`` fields are kept; comments, pings, ``event``, ``id``
-and ``retry`` lines pass. Lines end with LF, CRLF or CR.
+Source: WHATWG HTML, section "Server-sent events". Only ``data`` fields are kept; comments, pings, ``event``,
+``id`` and ``retry`` lines pass. Lines end with LF, CRLF or CR.
 """
 
 from __future__ import annotations
 
 _BOM = b"\xef\xbb\xbf"
+_MAX_EVENT = 16 * 1024 * 1024
+
+
+class MalformedStream(ValueError):
+    """The bytes are not an event stream."""
 
 
 class EventStream:
     """An incremental parser; it can be pickled between any two bytes."""
 
-    __slots__ = ("_after_cr", "_data", "_rest", "_started")
+    __slots__ = ("_after_cr", "_data", "_held", "_rest", "_started")
 
     def __init__(self) -> None:
         self._rest = b""
         self._data: list[bytes] = []
+        self._held = 0
         self._after_cr = False
         self._started = False
 
@@ -26,7 +32,11 @@ class EventStream:
         return self._started and not self._rest and not self._data and not self._after_cr
 
     def feed(self, body: bytes) -> list[bytes]:
-        """The data of the events that these bytes complete; several data lines are joined by LF."""
+        """The data of the events that these bytes complete; several data lines are joined by LF.
+
+        Raises:
+            MalformedStream: an event grows beyond 16 MiB.
+        """
         if not body:
             return []
         if not self._started:
@@ -50,10 +60,15 @@ class EventStream:
                 if self._data:
                     events.append(b"\n".join(self._data))
                     self._data = []
+                    self._held = 0
             elif line.startswith(b"data:"):
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+                self._held += len(line)
             elif line == b"data":
                 self._data.append(b"")
+                self._held += len(line)
+        if len(self._rest) + self._held > _MAX_EVENT:
+            raise MalformedStream("an event of more than 16 MiB")
         return events
 
     def finish(self) -> list[bytes]:

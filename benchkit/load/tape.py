@@ -2,11 +2,11 @@
 
 A tape is a row of segments, ``w<worker>-<number>.tape``. A record is a header of 40 bytes and its data::
 
-    length uint32 | kind uint16 | detail uint16 | key uint32 | spare uint32 | loop_ns int64 | kernel 16 bytes | data
+    length uint32 | kind uint16 | detail uint16 | key uint32 | spare uint32 | loop_ns int64 | kernel 16 bytes
 
-``key`` numbers the worker's requests from 1 (0 belongs to no request). ``loop_ns`` is CLOCK_MONOTONIC. ``kernel``
-is the receive time as the kernel gave it, a ``struct timespec`` of CLOCK_REALTIME, or zeros. Bytes are received
-straight into the buffer that is written out, so a read costs one header and no copy.
+``key`` numbers the worker's requests from 1 (0 belongs to no request). ``loop_ns`` is CLOCK_MONOTONIC.
+``kernel`` is the receive time as the kernel gave it, a ``struct timespec`` of CLOCK_REALTIME, or zeros. Bytes
+are received straight into the buffer that is written out, so a read costs one header and no copy.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Kind(IntEnum):
     """What a record says."""
 
     HELLO = 1
-    """First record of a segment. Data: JSON of the worker's facts."""
+    """A segment begins. Data: JSON of the worker's facts."""
     START = 2
     """A request begins its life. ``loop_ns``: when it was scheduled. Data: JSON of its place in the plan."""
     CONNECT = 3
@@ -45,7 +45,7 @@ class Kind(IntEnum):
     END = 7
     """The message is complete. Data: none."""
     FAIL = 8
-    """The request failed, ended incomplete or was interrupted. Data: JSON ``{"outcome", "kind", "error"}``."""
+    """It failed, ended incomplete or was interrupted. Data: JSON ``{"outcome", "kind", "error"}``."""
     TICK = 9
     """The loop is alive. Data: ``TICK`` struct."""
     HEAD = 10
@@ -62,7 +62,7 @@ class Kind(IntEnum):
 
 SENT_DATA = struct.Struct("<Qq")
 TICK_DATA = struct.Struct("<qqqq")
-"""offset CLOCK_REALTIME - CLOCK_MONOTONIC ns, CPU ns of the process, involuntary switches, ns this tick was late."""
+"""CLOCK_REALTIME - CLOCK_MONOTONIC ns, CPU ns of the process, involuntary switches, ns this tick was late."""
 
 
 class Record(NamedTuple):
@@ -103,6 +103,7 @@ class TapeWriter:
         "_hello",
         "_number",
         "_segment_bytes",
+        "_torn",
         "buffer",
         "failure",
         "lost_bytes",
@@ -125,6 +126,7 @@ class TapeWriter:
         self._number = 0
         self._fd = -1
         self._segment_bytes = 0
+        self._torn = False
         self._next_segment()
 
     def append(
@@ -158,6 +160,10 @@ class TapeWriter:
             return
         done = 0
         try:
+            if self._torn:
+                # What follows a record that was given up half-way can only be read from a segment of its own.
+                self._next_segment()
+                end = self.position
             while done < end:
                 done += os.write(self._fd, self.view[done:end])
         except OSError as error:
@@ -181,11 +187,12 @@ class TapeWriter:
             self._fd = -1
 
     def _keep(self, done: int, end: int) -> None:
-        """Moves what the disk refused to the front, or gives it up when there is no room for the next read."""
+        """Moves what the disk refused to the front; gives it up when there is no room for the next read."""
         rest = bytes(self.view[done:end])
         if len(rest) > self.room:
             self.lost_bytes += len(rest)
             rest = b""
+            self._torn = True
         self.buffer[: len(rest)] = rest
         self.position = len(rest)
 
@@ -197,6 +204,7 @@ class TapeWriter:
         self._fd = fd
         self._number += 1
         self._segment_bytes = 0
+        self._torn = False
         self.append(Kind.HELLO, 0, 0, self._hello)
 
 

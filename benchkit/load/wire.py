@@ -1,12 +1,15 @@
 """Bytes of one HTTP/1.1 answer -> status, headers, body; incremental, and picklable between any two bytes.
 
-The engine leaves HTTP to llhttp, whose state cannot be saved; transcription must survive its own death in the middle
-of an answer. Source: RFC 9112, sections 4 to 7.
+The engine leaves HTTP to llhttp, whose state cannot be saved; transcription must survive its own death in the
+middle of an answer. Source: RFC 9112, sections 4 to 7.
 """
 
 from __future__ import annotations
 
 _MAX_HEAD = 256 * 1024
+_MAX_SIZE_LINE = 4096
+_MAX_DIGITS = 19
+_HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
 class MalformedAnswer(ValueError):
@@ -45,7 +48,7 @@ class AnswerDecoder:
             MalformedAnswer: the framing is broken.
         """
         if not self.status:
-            data = self._head(self._rest + data)
+            data = self._head((self._rest + data).lstrip(b"\r\n"))
             if not self.status:
                 return b""
         if self.complete:
@@ -84,10 +87,10 @@ class AnswerDecoder:
         if status in (204, 304):
             self.complete = True
         elif not self.chunked and "content-length" in self.headers:
-            try:
-                self._left = int(self.headers["content-length"])
-            except ValueError:
-                raise MalformedAnswer(f"content-length: {self.headers['content-length'][:40]!r}") from None
+            length = self.headers["content-length"]
+            if not (length.isascii() and length.isdigit() and len(length) < _MAX_DIGITS):
+                raise MalformedAnswer(f"content-length: {length[:40]!r}")
+            self._left = int(length)
             self.complete = self._left == 0
         elif self.chunked:
             self._left = 0
@@ -110,7 +113,7 @@ class AnswerDecoder:
                 continue
             cut = data.find(b"\r\n", position)
             if cut < 0:
-                if end - position > 4096:
+                if end - position > _MAX_SIZE_LINE:
                     raise MalformedAnswer("a chunk's size line of more than 4 KiB")
                 self._rest = data[position:]
                 break
@@ -121,10 +124,10 @@ class AnswerDecoder:
                     self.complete = True
                     break
                 continue
-            try:
-                size = int(line.partition(b";")[0].strip(), 16)
-            except ValueError:
-                raise MalformedAnswer(f"a chunk's size is {line[:40]!r}") from None
+            digits = line.partition(b";")[0].strip()
+            if not digits or not _HEX.issuperset(digits):
+                raise MalformedAnswer(f"a chunk's size is {line[:40]!r}")
+            size = int(digits, 16)
             if size == 0:
                 self._in_trailer = True
             else:
