@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import os
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from benchkit.errors import InvalidParameter
 from benchkit.redaction import redact_url
 
-__all__ = ["COMPLETION_PATHS", "api_key", "normalise_url"]
+__all__ = ["COMPLETION_PATHS", "api_key", "basic_authorization", "normalise_url"]
 
 COMPLETION_PATHS = {"chat": "chat/completions", "completions": "completions"}
 """Path below ``/v1`` of each endpoint."""
@@ -29,6 +30,15 @@ def api_key(api_key_env: str) -> str | None:
             f"export {api_key_env}=… before starting, or leave api_key_env empty if the server wants no key"
         )
     return value
+
+
+def basic_authorization(url: str) -> dict[str, str]:
+    """Give the header that a URL's user name and password stand for; empty without them."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return {}
+    user, password = unquote(parts.username), unquote(parts.password or "")
+    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
 def normalise_url(url: str) -> str:

@@ -26,7 +26,8 @@ from benchkit.records import manifest as manifests
 from benchkit.records import processes, store
 from benchkit.records.atomic import atomic_path
 from benchkit.records.project import in_project
-from benchkit.target import COMPLETION_PATHS, normalise_url
+from benchkit.redaction import redact_url
+from benchkit.target import COMPLETION_PATHS, basic_authorization, normalise_url
 
 if TYPE_CHECKING:
     from benchkit.experiments.preflight import Preflight
@@ -115,6 +116,7 @@ async def _measure(parameters: RunParameters, url: str, hooks: Hooks) -> Path:
             model=found.model,
             vocabulary=found.vocabulary,
             stream_usage=found.stream_usage,
+            ignore_eos=found.send_ignore_eos,
             repeat=repeat,
         )
         for repeat in range(parameters.repeats)
@@ -222,9 +224,8 @@ class Recording:
             origin_ns=origin_ns,
             run_id=self._folder.path.name,
         )
-        launcher = Launcher(
-            spec, self._folder.path, headers=self._parameters.headers, on_progress=self._hooks.on_progress
-        )
+        headers = {**basic_authorization(url), **self._parameters.headers}
+        launcher = Launcher(spec, self._folder.path, headers=headers, on_progress=self._hooks.on_progress)
         if self._hooks.on_start is not None:
             self._hooks.on_start(launcher)
         task = asyncio.create_task(launcher.run())
@@ -326,7 +327,7 @@ def load_spec(
         host=parts.hostname or "",
         port=port,
         path=path,
-        target=url,
+        target=redact_url(url),
         model=plan.model,
         api_key_env=p.api_key_env,
         load=p.load,

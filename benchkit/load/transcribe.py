@@ -58,6 +58,9 @@ def main(arguments: list[str]) -> int:
 
 def _be_humble() -> None:
     """Takes only the processor time that nobody else wants, where the platform can say so."""
+    with contextlib.suppress(OSError):
+        # Linux shares processor time between sessions first (autogroups): niceness counts only within one.
+        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         return
