@@ -63,10 +63,9 @@ def unresolved(count: int) -> tuple[str, ...]:
 
 
 def _engine(run: _Run) -> Iterator[str]:
-    if "url" in run.parameters and not run.url:
-        yield "No model was served: the embedded server paces or simulates an engine."
-    elif "simulated" in str(run.server.get("engine", "")).lower():
-        yield "No model was served: the server says that it simulates an engine."
+    said = f"{run.server.get('engine', '')} {run.server.get('version', '')}".lower()
+    if ("url" in run.parameters and not run.url) or "benchkit" in said or "simulat" in said:
+        yield "No model was served: the server paces or simulates an engine."
 
 
 def _place(run: _Run) -> Iterator[str]:
@@ -122,9 +121,9 @@ def _answers(run: _Run) -> Iterator[str]:
 
 
 def _extent(run: _Run) -> Iterator[str]:
-    start, end = run.whole.get("start_s"), run.whole.get("end_s")
-    if start is not None and end is not None and end - start < _SHORT_S:
-        yield f"A window of {end - start:.3g} s: nothing about drift, or about what happens once a minute."
+    length = run.whole.get("length_s")
+    if length is not None and length < _SHORT_S:
+        yield f"A window of {length:.3g} s: nothing about drift, or about what happens once a minute."
     count = ((run.whole.get("metrics") or {}).get("latency_ms") or {}).get("count")
     if count:
         names = unresolved(count)

@@ -54,7 +54,8 @@ def summarise(
         objectives: what goodput asks of a request.
 
     Returns:
-        ``start_s``, ``end_s``, ``metrics``, ``rates`` and ``totals`` (the numerators of the rates).
+        ``start_s``, ``end_s``, ``length_s`` (with several repeats less than their difference), ``metrics``,
+        ``rates`` and ``totals`` (the numerators of the rates).
     """
     if repeat is not None and "repeat" in requests:
         rows = requests["repeat"].to_numpy() == repeat
@@ -76,12 +77,14 @@ def build_summary(
     Args:
         requests: the request table, both phases.
         chunks: the events of the same rows.
-        window: the measured stretch.
+        window: the measured stretch; of several repeats, from the first's start to the last's end, with the
+            pieces in ``load_facts["windows"]``.
         objectives: parsed ``slo`` parameters.
         load_facts: the manifest's ``load``: what the load processes say of themselves; any part may be
             missing.
         parameters: the run's resolved parameters.
     """
+    window = Window.of_facts(window, load_facts)
     measured = measure(requests, chunks, window)
     whole = _window_summary(measured, objectives)
     rated = {name: rate["value"] for name, rate in whole["rates"].items()}
@@ -113,6 +116,7 @@ def _window_summary(measured: Measured, objectives: Sequence[Objective]) -> dict
     return {
         "start_s": window.start_ns / 1e9,
         "end_s": window.end_ns / 1e9,
+        "length_s": window.length_s,
         "metrics": {
             metric.name: {"unit": metric.unit} | _describe(metric.name, measured) for metric in METRICS
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +21,33 @@ def in_flight(columns: RequestColumns, window: Window) -> dict[str, Any]:
     Whoever is in flight counts, requests of the warm-up too. ``count`` is the number of requests that were in
     flight at some time in the window. A request without an end counts to the window's end.
     """
-    began = columns.sent[~np.isnan(columns.sent)]
-    ended = columns.end[~np.isnan(columns.sent)]
+    sent = ~np.isnan(columns.sent)
+    began, ended = columns.sent[sent], columns.end[sent]
     ended = np.where(np.isnan(ended), math.inf, ended)
-    there = (began < window.end_ns) & (ended > window.start_ns) & (ended > began)
-    began = np.clip(began[there], window.start_ns, window.end_ns)
-    ended = np.clip(ended[there], window.start_ns, window.end_ns)
-    times = np.concatenate(([window.start_ns], began, ended, [window.end_ns]))
-    steps = np.concatenate(([0], np.ones(began.size), -np.ones(ended.size), [0]))
+    seen = np.zeros(began.size, dtype=np.bool_)
+    levels, seconds = [], []
+    for part in window.parts:
+        there = (began < part.end_ns) & (ended > part.start_ns) & (ended > began)
+        seen |= there
+        steps = _steps(began[there], ended[there], part)
+        levels.append(steps.levels)
+        seconds.append(steps.seconds)
+    return time_weighted(np.concatenate(levels), np.concatenate(seconds), count=int(seen.sum()))
+
+
+class _Steps(NamedTuple):
+    levels: Floats
+    seconds: Floats
+
+
+def _steps(began: Floats, ended: Floats, part: Window) -> _Steps:
+    """How many intervals are open, and for how long, within one unpierced window."""
+    began = np.clip(began, part.start_ns, part.end_ns)
+    ended = np.clip(ended, part.start_ns, part.end_ns)
+    times = np.concatenate(([part.start_ns], began, ended, [part.end_ns]))
+    changes = np.concatenate(([0.0], np.ones(began.size), -np.ones(ended.size), [0.0]))
     order = np.argsort(times, kind="stable")
-    levels = np.cumsum(steps[order])[:-1]
-    return time_weighted(levels, np.diff(times[order]) / 1e9, count=int(began.size))
+    return _Steps(np.cumsum(changes[order])[:-1], np.diff(times[order]) / 1e9)
 
 
 def time_weighted(levels: Floats, seconds: Floats, count: int) -> dict[str, Any]:

@@ -55,12 +55,20 @@ THRESHOLDS: tuple[Threshold, ...] = (
         remedy="read `by_kind` and the errors; try `benchkit doctor URL`",
     ),
     Threshold(
-        name="worker_died",
-        means="load processes that died",
+        name="client_broke",
+        means="a process of ours died or failed (`stopped_by` names which)",
         unit="times",
         invalid=0,
         reason="a part of the load was never sent, or never recorded",
-        remedy="see the worker's log in the run's folder; run it again",
+        remedy="see the logs in the run's folder; run it again, and report it if it comes back",
+    ),
+    Threshold(
+        name="records_lost",
+        means="taped bytes that could not be stored",
+        unit="bytes",
+        suspect=0,
+        reason="requests and tokens of that time are missing",
+        remedy="make room on the disk; run it again",
     ),
     Threshold(
         name="failures",

@@ -18,6 +18,7 @@ from benchkit.records.kinds import TokenSource
 __all__ = ["THRESHOLDS", "Threshold", "evidence", "judge"]
 
 _NS_PER_MS = 1e6
+_CLIENT_FAULTS = ("worker_died", "client_error", "transcription_failed")
 _OPEN_LOOPS = ("constant", "poisson", "gamma")
 _STANDSTILL_MS = 20.0
 """Below it, events that share a read are close; a loop that stood still for longer has blurred them."""
@@ -79,6 +80,7 @@ def evidence(
 ) -> dict[str, float]:
     """The value of every check that can be made, by name; arguments as of ``judge``."""
     columns = read_columns(requests)
+    window = Window.of_facts(window, load_facts)
     found = [
         *_of_outcomes(summary["requests"]),
         *_of_extent(window, load_facts, summary),
@@ -105,18 +107,23 @@ def _of_outcomes(counts: Mapping[str, Any]) -> _Found:
 
 def _of_extent(window: Window, load_facts: Mapping[str, Any], summary: Mapping[str, Any]) -> _Found:
     stopped_by = load_facts.get("stopped_by")
-    yield "worker_died", int(stopped_by == "worker_died")
-    yield "stopped_early", int(stopped_by is not None and stopped_by != "worker_died")
+    broken = stopped_by in _CLIENT_FAULTS
+    yield "client_broke", int(broken)
+    yield "stopped_early", int(stopped_by is not None and not broken)
+    yield "records_lost", load_facts.get("lost_bytes")
     p95 = summary["windows"]["whole"]["metrics"]["latency_ms"]["p95"]
     if p95:
-        yield "short_window", window.length_s * 1e3 / p95
+        yield "short_window", min(part.length_s for part in window.parts) * 1e3 / p95
 
 
 def _of_loop(columns: RequestColumns, window: Window, parameters: Mapping[str, Any]) -> _Found:
     load = parameters.get("load")
     if load == "concurrent":
-        starts = columns.sent[window.holds(columns.sent)]
-        yield "lockstep", lockstep_chance(starts, int(parameters.get("concurrency") or 0))
+        streams = int(parameters.get("concurrency") or 0)
+        found = [lockstep_chance(columns.sent[part.holds(columns.sent)], streams) for part in window.parts]
+        chances = [chance for chance in found if chance is not None]
+        # The smallest of several chances is smaller by chance; Bonferroni's factor keeps the false alarms.
+        yield "lockstep", min(1.0, min(chances) * len(chances)) if chances else None
     sent = columns.in_phase & ~np.isnan(columns.sent)
     if load in _OPEN_LOOPS and sent.any():
         yield "throttled", float((columns.waited[sent] > 0).mean())

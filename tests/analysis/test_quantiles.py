@@ -30,6 +30,7 @@ def repeated(values, weights, divisor, shared):
     return np.repeat(own, weights)
 
 
+@settings(deadline=None)
 @given(weighted(), percents, st.sampled_from([1.0, 1e6]), st.booleans())
 def test_weighted_percentile_is_numpys_of_the_repeated_sample(sample, percent, divisor, shared):
     """A percentile equals numpy's linear one of the values repeated by their weights."""
@@ -51,6 +52,7 @@ def test_many_different_weights_are_no_exception(sample, percent):
     assert actual == pytest.approx(expected, rel=1e-12, abs=1e-300)
 
 
+@settings(deadline=None)
 @given(weighted())
 def test_moments_are_numpys_of_the_repeated_sample(sample):
     """Count, mean, std (ddof 1), min and max are those of the repeated sample."""
@@ -64,6 +66,7 @@ def test_moments_are_numpys_of_the_repeated_sample(sample):
         assert found["std"] == pytest.approx(expanded.std(ddof=1), rel=1e-6, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=40), st.integers(0, 5), percents)
 def test_failures_count_as_worse_than_any_value(values, worse, percent):
     """With values worse than any added, a percentile that touches one is infinite and others shift up."""

@@ -1,0 +1,229 @@
+"""Every reason of the verdict, on both sides of its threshold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchkit.analysis.metrics import Window, build_summary
+from benchkit.analysis.thresholds import THRESHOLDS
+
+SECOND = 1_000_000_000
+WINDOW = Window(0, 10 * SECOND)
+
+
+def worker(**facts: Any) -> dict[str, Any]:
+    """What an inconspicuous load process says of itself."""
+    return {
+        "worker": 0,
+        "kernel_times": True,
+        "pickup_lag_p99_ns": 200_000,
+        "pickup_lag_max_ns": 900_000,
+        "loop_gap_max_ns": 3_000_000,
+        "shared_events": 0,
+        "events": 100,
+        "cpu_share": 0.2,
+        "clock_offset_steps_ns": 0,
+        "limits_hit": [],
+    } | facts
+
+
+@pytest.fixture
+def judged(row, records):
+    """The validity of a run of sound requests of 40 ms, changed as asked.
+
+    ``rows`` replaces the first requests, ``more`` is appended, ``base`` is how many there are; ``workers``,
+    ``load`` and ``parameters`` change the client's facts and the parameters.
+    """
+
+    def judge_run(
+        *, rows=(), more=(), base=100, workers=None, load=None, parameters=None, window=WINDOW
+    ) -> dict[str, Any]:
+        sound = [
+            row(100.0 * number, [(100.0 * number + 20, 1), (100.0 * number + 40, 1)])
+            for number in range(base)
+        ]
+        run = records([*rows, *sound[len(rows) :], *more])
+        facts = {"workers": [worker()] if workers is None else workers, "stopped_by": None} | (load or {})
+        return build_summary(
+            run.requests,
+            run.chunks,
+            window=window,
+            objectives=[],
+            load_facts=facts,
+            parameters={"load": "poisson", "transport": "stamped"} | (parameters or {}),
+        )["validity"]
+
+    return judge_run
+
+
+def levels(validity: dict[str, Any]) -> dict[str, str]:
+    """Reasons by name."""
+    return {reason["name"]: reason["level"] for reason in validity["reasons"]}
+
+
+def test_a_sound_run_is_valid(judged):
+    """No reason, and every check but lockstep's was made: an open loop has no streams."""
+    validity = judged()
+    assert (validity["verdict"], validity["reasons"]) == ("valid", [])
+    assert set(validity["checked"]) == {threshold.name for threshold in THRESHOLDS} - {
+        "lockstep",
+        "records_lost",
+    }
+
+
+def case(row, name: str, *, bad: bool) -> dict[str, Any]:
+    """A run just past the limit of a check, or just at it."""
+    failed = {"outcome": "failed", "error_kind": "reset"}
+    late = 1.0 if bad else 0.0
+    cases: dict[str, dict[str, Any]] = {
+        "no_ok_request": {
+            "base": 0,
+            "more": [row(0, [(20, 1), (40, 1)], outcome="interrupted" if bad else "ok")],
+        },
+        "client_broke": {"load": {"stopped_by": "worker_died" if bad else None}},
+        "records_lost": {"load": {"lost_bytes": 1 if bad else 0}},
+        "failures": {"rows": [row(0, [], end=5, **failed)] * (2 if bad else 1)},
+        "shed": {"rows": [row(0, [], end=5, outcome="shed")] * (2 if bad else 1)},
+        "incomplete": {"rows": [row(0, [(20, 1)], outcome="incomplete")] * (2 if bad else 1)},
+        "stopped_early": {"load": {"stopped_by": "interrupt" if bad else None}},
+        # All latencies are 40 ms: five of them are 200 ms.
+        "short_window": {"window": Window(0, 199_000_000 if bad else 200_000_000), "base": 2},
+        "lockstep": lockstep(row, bad=bad),
+        "throttled": {
+            "rows": [row(0, [(20, 1), (40, 1)], waited_ms=1.0, scheduled_ms=-1.0)] * (2 if bad else 1)
+        },
+        # The 99th percentile of 100 values lies 0.01 above the second largest: 5 and 5.01.
+        "lateness_p99": {"rows": [row(9.0 + late, [(20, 1), (49 + late, 1)], scheduled_ms=4.0)] * 3},
+        "lateness_max": {"rows": [row(50 + late, [(70, 1), (90 + late, 1)], scheduled_ms=0.0)]},
+        "pickup_lag_p99": {"workers": [worker(pickup_lag_p99_ns=2_000_000 + bad)]},
+        "pickup_lag_max": {"workers": [worker(pickup_lag_max_ns=50_000_000 + bad)]},
+        "loop_gap_max": {"workers": [worker(), worker(loop_gap_max_ns=50_000_000 + bad)]},
+        "shared_stamps": {"rows": [shared_row(row, 11 if bad else 10)], "base": 71},
+        "blurred_stamps": {
+            "rows": [shared_row(row, 60)],
+            "base": 21,
+            "workers": [worker(loop_gap_max_ns=20_000_000 if bad else 19_999_999)],
+        },
+        "worker_cpu": {"workers": [worker(cpu_share=0.71 if bad else 0.70)]},
+        "no_kernel_times": {"workers": [worker(), worker(kernel_times=not bad)]},
+        "httpx_transport": {"parameters": {"transport": "httpx" if bad else "stamped"}},
+        "clock_steps": {"workers": [worker(clock_offset_steps_ns=1_000_000 + bad)]},
+        "limits_hit": {"workers": [worker(limits_hit=["open files"] if bad else [])]},
+        "tokens_unknown": {"rows": [row(0, [(20, 1), (40, 1)], known=False)] * (2 if bad else 1)},
+        "tokens_assumed": {"rows": [row(0, [(20, 1), (40, 1)], token_source="events")] * (2 if bad else 1)},
+    }
+    return cases[name]
+
+
+def shared_row(row, censored: int) -> dict[str, Any]:
+    """A request of 60 events in 40 ms, the first ones censored."""
+    events = [(0.5 + 0.6 * number, 1) for number in range(60)]
+    return row(0, events, chunk_shared=[number < censored for number in range(60)])
+
+
+def lockstep(row, *, bad: bool) -> dict[str, Any]:
+    """Ten waves of eight streams of 800 ms: all at once, or 100 ms apart."""
+    step = 5.0 if bad else 100.0
+    starts = [wave * 800.0 + stream * step for wave in range(10) for stream in range(8)]
+    return {
+        "base": 0,
+        "more": [row(at, [(at + 20, 1), (at + 40, 1)]) for at in starts],
+        "parameters": {"load": "concurrent", "concurrency": 8},
+    }
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS, ids=lambda threshold: threshold.name)
+def test_each_check_speaks_past_its_limit_and_only_then(judged, row, threshold):
+    """Just past its limit a check gives its reason with value, limit and remedy; at it, it is silent."""
+    bad = judged(**case(row, threshold.name, bad=True))
+    good = judged(**case(row, threshold.name, bad=False))
+    assert threshold.name not in levels(good)
+    assert threshold.name in good["checked"]
+    reason = next(each for each in bad["reasons"] if each["name"] == threshold.name)
+    assert reason["level"] == ("suspect" if threshold.suspect is not None else "invalid")
+    assert reason["threshold"] == threshold.limit(reason["level"])
+    assert reason["remedy"] == threshold.remedy
+    past = reason["value"] < reason["threshold"] if threshold.below else reason["value"] > reason["threshold"]
+    assert past
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("failures", "rows"),
+        ("lateness_p99", {"lateness": 101.0, "count": 5}),
+        ("lateness_max", {"lateness": 1001.0, "count": 1}),
+        ("pickup_lag_p99", {"pickup_lag_p99_ns": 50_000_001}),
+        ("pickup_lag_max", {"pickup_lag_max_ns": SECOND + 1}),
+        ("loop_gap_max", {"loop_gap_max_ns": SECOND + 1}),
+        ("worker_cpu", {"cpu_share": 0.951}),
+        ("clock_steps", {"clock_offset_steps_ns": [-50_000_001, 3]}),
+    ],
+)
+def test_what_is_far_past_its_limit_makes_the_run_invalid(judged, row, name, change):
+    """The second limit of a check turns the verdict from suspect to invalid."""
+    if change == "rows":
+        validity = judged(rows=[row(0, [], end=5, outcome="failed", error_kind="reset")] * 21)
+    elif "lateness" in change:
+        sent = change["lateness"]
+        validity = judged(
+            rows=[row(sent, [(sent + 20, 1), (sent + 40, 1)], scheduled_ms=0)] * change["count"]
+        )
+    else:
+        validity = judged(workers=[worker(**change)])
+    assert levels(validity)[name] == "invalid"
+    assert validity["verdict"] == "invalid"
+    assert validity["reasons"][0]["level"] == "invalid"
+
+
+def test_a_client_that_slept_is_caught_though_its_lag_looks_fine(judged, row):
+    """Stopped for 300 ms: lag p99 13 ms, a third of the events share stamps, the loop stood for 300 ms."""
+    asleep = worker(pickup_lag_p99_ns=13_000_000, pickup_lag_max_ns=311_000_000, loop_gap_max_ns=300_000_000)
+    validity = judged(rows=[shared_row(row, 60)], base=70, workers=[asleep])
+    assert validity["verdict"] == "invalid"
+    assert levels(validity) == {
+        "blurred_stamps": "invalid",
+        "pickup_lag_p99": "suspect",
+        "pickup_lag_max": "suspect",
+        "loop_gap_max": "suspect",
+        "shared_stamps": "suspect",
+    }
+
+
+def test_the_largest_lag_of_the_records_counts_too(judged, row):
+    """A worker that says nothing of its lag is judged by its requests."""
+    validity = judged(
+        rows=[row(0, [(20, 1), (40, 1)], lag=60.0)], workers=[{"worker": 0, "kernel_times": True}]
+    )
+    assert levels(validity) == {"pickup_lag_max": "suspect"}
+
+
+def test_missing_facts_are_not_judged(judged):
+    """Without a word of the load processes there is no reason from them, and they do not count as checked."""
+    validity = judged(workers=[])
+    assert validity["verdict"] == "valid"
+    assert not {"worker_cpu", "loop_gap_max", "no_kernel_times", "blurred_stamps"} & set(validity["checked"])
+
+
+def test_the_stock_transport_is_named_once(judged):
+    """It has no kernel times by nature: one reason says so, not two."""
+    validity = judged(workers=[worker(kernel_times=False)], parameters={"transport": "httpx"})
+    assert levels(validity) == {"httpx_transport": "suspect"}
+
+
+def test_reasons_are_for_people(judged):
+    """Each reason carries what was seen, why it matters and what to do."""
+    reason = judged(load={"stopped_by": "max_error_rate"})["reasons"][0]
+    assert all(reason[key] for key in ("what", "reason", "remedy", "unit"))
+
+
+def test_threshold_names_are_unique_and_levels_ordered():
+    """No two checks share a name; an invalid limit lies beyond the suspect one."""
+    names = [threshold.name for threshold in THRESHOLDS]
+    assert len(set(names)) == len(names)
+    for threshold in THRESHOLDS:
+        assert threshold.suspect is not None or threshold.invalid is not None
+        if threshold.suspect is not None and threshold.invalid is not None:
+            assert (threshold.invalid > threshold.suspect) != threshold.below
