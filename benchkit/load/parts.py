@@ -50,7 +50,7 @@ def write_part(
         (folder / TEXTS_FOLDER).mkdir(exist_ok=True)
         atomic_write(folder / TEXTS_FOLDER / f"{name}.jsonl", "".join(lines))
     merge.write_part(
-        folder / PARTS_FOLDER / f"{name}.parquet", _table(finished, worker, repeat, target, model)
+        folder / PARTS_FOLDER / f"{name}.parquet", table(finished, worker, repeat, target, model)
     )
 
 
@@ -65,7 +65,8 @@ def _text_line(answer: Answer, repeat: int) -> str:
     return json.dumps(told) + "\n"
 
 
-def _table(finished: list[Finished], worker: int, repeat: int, target: str, model: str) -> pa.Table:
+def table(finished: list[Finished], worker: int, repeat: int, target: str, model: str) -> pa.Table:
+    """The rows of these requests, in their order; arguments as of ``write_part``."""
     answers = [item.answer for item in finished]
     count = len(answers)
 

@@ -39,7 +39,7 @@ class AnswerDecoder:
     @property
     def at_boundary(self) -> bool:
         """Whether the next byte starts a chunk."""
-        return self.chunked and not self._rest and self._left <= 0 and not self.complete
+        return self.chunked and not (self._rest or self._left > 0 or self._in_trailer)
 
     def feed(self, data: bytes) -> bytes:
         """The body's bytes among these.
