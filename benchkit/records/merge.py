@@ -123,6 +123,8 @@ def _grouped(sources: Iterable[Path]) -> Iterator[pa.Table]:
 
 
 def _conform(table: pa.Table, path: Path) -> pa.Table:
+    if table.schema.equals(REQUESTS, check_metadata=True):
+        return table
     missing = [name for name in REQUESTS.names if name not in table.column_names]
     unknown = [name for name in table.column_names if name not in REQUESTS.names]
     if missing or unknown:
