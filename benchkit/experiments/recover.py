@@ -88,9 +88,16 @@ def _transcribe(path: Path) -> tuple[dict[str, Any], int]:
         "window": whole,
         "windows": windows,
         "workers": workers,
-        "stopped_by": "interrupt",
+        "stopped_by": _why(workers),
         "fallbacks": sorted({name for worker in workers for name in worker.get("fallbacks", ())}),
     }, origin_ns
+
+
+def _why(workers: list[dict[str, Any]]) -> str | None:
+    """Why the load ended: as its workers noted, if all of them lived to note it."""
+    if not workers or not all(worker["closed"] for worker in workers):
+        return "interrupt"
+    return next((worker["stopped_by"] for worker in workers if worker["stopped_by"]), None)
 
 
 def _revived(values: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from benchkit.errors import InvalidParameter, LoadError, OutOfDescriptors, TargetError, TranscriptionFailed
 from benchkit.load.launch import Launcher, LoadResult, Progress
-from benchkit.load.spec import PARTS_FOLDER, LoadSpec
+from benchkit.load.spec import LoadSpec
 from benchkit.parameters import RunParameters, parameters_hash
 from benchkit.plan.plan import Plan
 from benchkit.plan.spec import PlanSpec
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from benchkit.serving.process import ServerProcess
     from benchkit.telemetry.sample import Sample
 
+TEXTS_FOLDER = "texts"
 TEXTS_NAME = "texts.jsonl"
 """Prompts and answers, a line a request; only with ``keep_text``."""
 _NANO = 1_000_000_000
@@ -301,12 +302,13 @@ def complete(
 
 def _merge_texts(folder: Path) -> None:
     """Puts the kept prompts and answers of all parts into one file, ``texts.jsonl``."""
-    parts = sorted((folder / PARTS_FOLDER).glob("*.jsonl"))
+    parts = sorted((folder / TEXTS_FOLDER).glob("*.jsonl"))
     if parts:
         with atomic_path(folder / TEXTS_NAME) as whole, whole.open("wb") as file:
             for part in parts:
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, file)
+        shutil.rmtree(folder / TEXTS_FOLDER)
 
 
 _INTERRUPTS = frozenset({"interrupt", "parent_died"})

@@ -231,7 +231,8 @@ class Launcher:
             await member.transcriber.wait()
             if member.facts is not None:
                 return
-        self.stop("transcription_failed")
+        # The tape is safe on the disk, so the load goes on: what it measures can be read later.
+        await member.worker.wait()
         raise TranscriptionFailed(
             f"the tape of worker {member.number} could not be turned into records "
             f"({self._log_tail('transcribe', member.number)}); it is kept in {self._folder}, "
