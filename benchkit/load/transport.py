@@ -206,7 +206,8 @@ class StampedTransport(httpx.AsyncBaseTransport):
     async def _open_one(
         self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, origin: _Origin, stamps: Stamps
     ) -> HoldingConnection:
-        assert self._readiness is not None
+        if self._readiness is None:
+            raise OSError("the transport was closed")
         self._count += 1
         arguments = (loop, self._readiness, self, self._scratch, endpoint, self._count)
         if origin.scheme == "https":

@@ -55,6 +55,11 @@ class Peer:
         del self.pending[:size]
         return request
 
+    def hear(self) -> bytes:
+        """Whatever the client says first."""
+        self._more()
+        return bytes(self.pending)
+
     def send(self, *parts: bytes) -> None:
         """Sends these, each by itself."""
         for part in parts:
@@ -96,14 +101,11 @@ class RawServer:
         context: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
-        receive_buffer: int = 0,
     ) -> None:
         self.script, self.context = script, context
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if receive_buffer:
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._listener.bind((host, port))
         self._listener.listen(128)
         self.host, self.port = host, self._listener.getsockname()[1]

@@ -417,12 +417,12 @@ def test_an_answer_before_the_request_has_left(run, serve, tmp_path, then):
         else:
             peer.answer_all()
 
-    server = serve(script, receive_buffer=4096)
+    server = serve(script)
     done = threading.Event()
 
     async def scenario():
         async with Rig(tmp_path, [server.endpoint]) as rig:
-            large = b"POST / HTTP/1.1\r\nContent-Length: 20000000\r\n\r\n" + bytes(20_000_000)
+            large = b"POST / HTTP/1.1\r\nContent-Length: 16000000\r\n\r\n" + bytes(16_000_000)
             end = await rig.ask(large)
             assert (end.status, end.failure) == (413, None)
             assert rig.story(1) == ["CONNECT", "CONNECTED", "WIRE", "END"]
@@ -447,7 +447,7 @@ def test_a_large_request_leaves_in_pieces(run, serve, tmp_path):
         peer.send(OK)
         peer.wait_closed()
 
-    server = serve(script, receive_buffer=65_536)
+    server = serve(script)
 
     async def scenario():
         async with Rig(tmp_path, [server.endpoint]) as rig:
@@ -563,7 +563,7 @@ WHOLE = {
 
 @pytest.mark.parametrize("case", WHOLE)
 def test_a_whole_answer_ends_by_its_own_framing(on_uvloop, serve, tmp_path, case):
-    """However its end is told, an answer has one END and all its bytes; its connection is kept if it can be."""
+    """However its end is told, an answer has one END and all its bytes; the connection is kept if it can."""
     parts, status, kept = WHOLE[case]
 
     def script(peer: Peer) -> None:
