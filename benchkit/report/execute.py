@@ -71,6 +71,8 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], cwd: Pa
             cwd=str(cwd or project_root()),
             progress_bar=False,
             log_output=False,
+            # A kernel says on stderr that its sockets, on this machine only, are not encrypted.
+            extra_arguments=["--IPKernelApp.log_level=40"],
         )
     except PapermillExecutionError as error:
         raise _failure(output, error.ename, error.evalue) from error

@@ -57,15 +57,29 @@ def to_html(notebook: Path, out: Path, run_path: Path | None = None) -> Path:
 
 
 def run_of(notebook: Path) -> Path | None:
-    """The folder of the run that an executed notebook shows; None when it shows none."""
+    """The folder of the run that an executed notebook shows; None when it shows none.
+
+    Raises:
+        ReportError: the notebook names a run that is not there.
+    """
     if (notebook.parent / "manifest.json").exists():
         return notebook.parent
     for cell in notebook_file.read(notebook).cells:
         for output in cell.get("outputs", ()):
             told = output.get("data", {}).get(RUN_MIME)
             if told:
-                return in_project(str(told["path"]), notebook.parent)
+                return _found(str(told["path"]), notebook)
     return None
+
+
+def _found(path: str, notebook: Path) -> Path:
+    """A run by its path in the project, or beside the notebook, where it was measured outside of one."""
+    for folder in (in_project(path, notebook.parent), in_project(path), notebook.parent / Path(path).name):
+        if (folder / "manifest.json").exists():
+            return folder
+    raise ReportError(
+        f"{notebook.name} shows the run {Path(path).name}, which is neither in {path} nor beside it"
+    )
 
 
 def _title(content: nbformat.NotebookNode, run: StoredRun | None) -> str:
