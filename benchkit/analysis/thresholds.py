@@ -186,7 +186,7 @@ THRESHOLDS: tuple[Threshold, ...] = (
     ),
     Threshold(
         name="blurred_stamps",
-        means="shared stamps, where the client's loop once stood still for 20 ms or more",
+        means="shared stamps of reads that the client picked up more than 1 ms late",
         unit="share",
         invalid=0.2,
         reason="a client that sleeps has stamps that are wrong by as much, and hardly any lag to show for it",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,10 @@ __all__ = ["THRESHOLDS", "Threshold", "evidence", "judge"]
 _NS_PER_MS = 1e6
 _CLIENT_FAULTS = ("worker_died", "client_error", "transcription_failed")
 _OPEN_LOOPS = ("constant", "poisson", "gamma")
+_LATE_NS = 1_000_000
+"""A read that waited for longer was picked up late; a loop that is awake takes about 0.1 ms."""
 _STANDSTILL_MS = 20.0
-"""Below it, events that share a read are close; a loop that stood still for longer has blurred them."""
+"""A loop that stood still for longer has blurred what it then read."""
 
 
 def judge(
@@ -86,7 +88,7 @@ def evidence(
         *_of_extent(window, load_facts, summary),
         *_of_loop(columns, window, parameters),
         *_of_sends(summary),
-        *_of_client(chunks, load_facts, parameters, summary),
+        *_of_client(chunks, window, load_facts, parameters, summary),
         *_of_tokens(requests, columns, chunks),
     ]
     return {name: float(value) for name, value in found if value is not None}
@@ -136,7 +138,11 @@ def _of_sends(summary: Mapping[str, Any]) -> _Found:
 
 
 def _of_client(
-    chunks: Chunks, load_facts: Mapping[str, Any], parameters: Mapping[str, Any], summary: Mapping[str, Any]
+    chunks: Chunks,
+    window: Window,
+    load_facts: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    summary: Mapping[str, Any],
 ) -> _Found:
     workers = [worker for worker in load_facts.get("workers") or () if worker]
     httpx_used = parameters.get("transport") == "httpx"
@@ -155,18 +161,40 @@ def _of_client(
     yield "clock_steps", _largest(workers, "clock_offset_steps_ns", _NS_PER_MS)
     if workers:
         yield "limits_hit", sum(len(worker.get("limits_hit") or ()) for worker in workers)
-    shared = _shared_share(chunks, workers)
-    yield "shared_stamps", shared
-    if shared is not None and loop_gap is not None:
-        yield "blurred_stamps", shared if loop_gap >= _STANDSTILL_MS else 0.0
+    stamps = _stamps(chunks, window)
+    yield "shared_stamps", stamps.shared
+    yield "blurred_stamps", stamps.blurred if stamps.blurred is not None else _by_loop_gap(stamps, loop_gap)
 
 
-def _shared_share(chunks: Chunks, workers: Sequence[Mapping[str, Any]]) -> float | None:
-    """Censored events among all; of the records where there are events, else as the workers counted."""
-    if chunks.shared.size:
-        return float(chunks.shared.mean())
-    events = sum(worker.get("events") or 0 for worker in workers)
-    return sum(worker.get("shared_events") or 0 for worker in workers) / events if events else None
+class _Stamps(NamedTuple):
+    """Shares of the window's events; None where there is none, or where lags are not known."""
+
+    shared: float | None
+    blurred: float | None
+
+
+def _stamps(chunks: Chunks, window: Window) -> _Stamps:
+    """How many events are censored, and how many of them because the client read late.
+
+    Events that share a read which was picked up at once came together, within one turn of the loop:
+    the server or a proxy sent them so. Those that were picked up late may have come at any time since.
+    """
+    inside = window.holds(chunks.ns)
+    events = int(np.count_nonzero(inside))
+    if not events:
+        return _Stamps(None, None)
+    censored = np.flatnonzero(chunks.shared & inside)
+    lags = chunks.loop_ns[censored] - chunks.ns[censored]
+    late = int(np.count_nonzero(lags > _LATE_NS))
+    timed = not censored.size or bool(np.any(lags))
+    return _Stamps(censored.size / events, late / events if timed else None)
+
+
+def _by_loop_gap(stamps: _Stamps, loop_gap_ms: float | None) -> float | None:
+    """Without kernel times: all shared stamps are blurred if the loop once stood still."""
+    if stamps.shared is None or loop_gap_ms is None:
+        return None
+    return stamps.shared if loop_gap_ms >= _STANDSTILL_MS else 0.0
 
 
 def _of_tokens(requests: pd.DataFrame, columns: RequestColumns, chunks: Chunks) -> _Found:
