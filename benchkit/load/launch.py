@@ -27,6 +27,7 @@ from benchkit.records.atomic import Reserve
 _READY_TIMEOUT_S = 60.0
 _LEAD_NS = 20_000_000
 _TRANSCRIBER_RESTARTS = 3
+_PATIENCE_S = 1.0
 _LINE_LIMIT = 4 * 1024 * 1024
 
 
@@ -78,6 +79,7 @@ class _Member:
     live: dict[str, Any] = field(default_factory=dict)
     done: dict[str, Any] | None = None
     facts: dict[str, Any] | None = None
+    in_a_hurry: bool = False
 
 
 class Launcher:
@@ -213,9 +215,29 @@ class Launcher:
         await transcription
 
     async def _follow_transcriber(self, member: _Member) -> None:
+        hurry = asyncio.create_task(self._hurry(member))
+        try:
+            await self._transcribed(member)
+        finally:
+            hurry.cancel()
+
+    async def _hurry(self, member: _Member) -> None:
+        """Replaces a transcriber that got no processor time by one of ordinary priority, once the load is over.
+
+        Killing it is safe: whatever it had not finished is still on the tape.
+        """
+        await member.worker.wait()
+        await asyncio.sleep(_PATIENCE_S)
+        if member.facts is None:
+            member.in_a_hurry = True
+            _kill(member.transcriber)
+
+    async def _transcribed(self, member: _Member) -> None:
         for attempt in range(1 + _TRANSCRIBER_RESTARTS):
             if attempt:
-                member.transcriber = await self._spawn("transcribe", [str(self._folder), str(member.number)])
+                more = ["ordinary"] if member.in_a_hurry else []
+                arguments = [str(self._folder), str(member.number), *more]
+                member.transcriber = await self._spawn("transcribe", arguments)
                 if member.worker.returncode is not None:
                     _hang_up(member.transcriber)
             while (line := await _line(member.transcriber)) is not None:

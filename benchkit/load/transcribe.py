@@ -1,6 +1,6 @@
 """Tape -> records, beside the run, in a process of its own at the lowest priority.
 
-``python -m benchkit.load.transcribe FOLDER WORKER``. It follows the tape until the worker has closed it. When
+``python -m benchkit.load.transcribe FOLDER WORKER [ordinary]``. It follows the tape until the worker has closed it. When
 stdin ends, its parent is gone: it follows on until the worker, which drains, is gone too, and then ends.
 """
 
@@ -44,7 +44,8 @@ def transcribe(folder: Path, worker: int, *, repeat: int) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Follows one worker until its tape is closed or the worker is gone."""
-    _be_humble()
+    if arguments[2:] != ["ordinary"]:
+        _be_humble()
     transcriber = Transcriber(Path(arguments[0]), int(arguments[1]))
     try:
         behind_max_ns = _follow(transcriber)
