@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,17 @@ FALSE_ALARMS = 0.01
 _FEWEST_STREAMS = 4
 
 
-def lockstep_chance(starts_ns: NDArray[np.floating[Any]], streams: int) -> float | None:
-    """The probability that independent streams start as bunched as these; small means lockstep.
+class Bunching(NamedTuple):
+    """How much the starts of a closed loop's streams are bunched."""
+
+    concentration: float
+    """From 0 (spread evenly over a wave) to 1 (all at once); 0.64 when they fill half of a wave."""
+    chance: float
+    """The probability that independent streams are at least so bunched."""
+
+
+def bunching(starts_ns: NDArray[np.floating[Any]], streams: int) -> Bunching | None:
+    """How bunched the streams start, wave after wave.
 
     The sends are cut into blocks of as many as there are streams. A block's period runs to the next block's
     first send: the time in which each stream starts once, about one latency. Each block has a circular
@@ -42,7 +51,8 @@ def lockstep_chance(starts_ns: NDArray[np.floating[Any]], streams: int) -> float
     inside = starts[: blocks * streams].reshape(blocks, streams)
     phases = 2.0 * math.pi * (inside - edges[:-1, None]) / periods[:, None]
     concentrations = np.abs(np.exp(1j * phases).mean(axis=1))
-    return _rayleigh(float(np.median(concentrations)), streams)
+    concentration = float(np.median(concentrations))
+    return Bunching(concentration, _rayleigh(concentration, streams))
 
 
 def _rayleigh(concentration: float, count: int) -> float:

@@ -114,10 +114,9 @@ THRESHOLDS: tuple[Threshold, ...] = (
     ),
     Threshold(
         name="lockstep",
-        means="chance that independent streams of a closed loop start as bunched as these (Rayleigh's test)",
-        unit="probability",
-        suspect=0.01,
-        below=True,
+        means="bunching of a closed loop's starts (0 spread over a latency, 1 at once), if not by chance",
+        unit="of 1",
+        suspect=0.7,
         reason="all streams start together, wave after wave: every prefill meets all the others",
         remedy="raise `warmup_s` above one latency, or set `output_tokens_spread`",
     ),

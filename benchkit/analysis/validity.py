@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchkit.analysis.columns import RequestColumns, read_columns
-from benchkit.analysis.lockstep import lockstep_chance
+from benchkit.analysis.lockstep import FALSE_ALARMS, bunching
 from benchkit.analysis.thresholds import BY_NAME, THRESHOLDS, Threshold
 from benchkit.analysis.window import Window
 from benchkit.records.chunks import Chunks
@@ -122,10 +122,11 @@ def _of_loop(columns: RequestColumns, window: Window, parameters: Mapping[str, A
     load = parameters.get("load")
     if load == "concurrent":
         streams = int(parameters.get("concurrency") or 0)
-        found = [lockstep_chance(columns.sent[part.holds(columns.sent)], streams) for part in window.parts]
-        chances = [chance for chance in found if chance is not None]
-        # The smallest of several chances is smaller by chance; Bonferroni's factor keeps the false alarms.
-        yield "lockstep", min(1.0, min(chances) * len(chances)) if chances else None
+        parts = [bunching(columns.sent[part.holds(columns.sent)], streams) for part in window.parts]
+        found = [part for part in parts if part is not None]
+        # One of several looks is bunched by chance more often than one alone (Bonferroni).
+        certain = [each.concentration for each in found if each.chance * len(found) < FALSE_ALARMS]
+        yield "lockstep", max(certain, default=0.0) if found else None
     sent = columns.in_phase & ~np.isnan(columns.sent)
     if load in _OPEN_LOOPS and sent.any():
         yield "throttled", float((columns.waited[sent] > 0).mean())

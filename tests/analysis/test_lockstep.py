@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchkit.analysis.lockstep import FALSE_ALARMS, lockstep_chance
+from benchkit.analysis.lockstep import FALSE_ALARMS, bunching
 
 
 def closed_loop(rng, streams: int, latency, first, length: float = 30.0):
@@ -33,7 +33,7 @@ def test_false_alarms_stay_below_their_stated_rate(streams, spread):
         starts = closed_loop(
             rng, streams, lambda: rng.normal(1.0, spread * 0.3) if spread else 1.0, first, 6.0
         )
-        alarms += lockstep_chance(starts, streams) < FALSE_ALARMS
+        alarms += bunching(starts, streams).chance < FALSE_ALARMS
     assert alarms <= 31
 
 
@@ -44,19 +44,26 @@ def test_waves_are_found_whatever_their_period(streams, period):
     rng = np.random.default_rng(7)
     waves = np.arange(0, 20) * period
     starts = (waves[:, None] + rng.uniform(0, 0.02, (20, streams))).ravel() * 1e9
-    assert lockstep_chance(starts, streams) < FALSE_ALARMS
+    assert bunching(starts, streams).chance < FALSE_ALARMS
 
 
 def test_streams_spread_evenly_over_a_latency_are_no_lockstep():
     """The way that benchkit starts a closed loop: one stream after the other over the warm-up."""
     starts = (np.arange(20)[:, None] + np.arange(8) / 8).ravel() * 1e9
-    assert lockstep_chance(starts, 8) > 0.9
+    assert bunching(starts, 8).chance > 0.9
 
 
 def test_a_spread_over_a_small_part_of_a_latency_is_found():
     """A warm-up of a tenth of a latency bunches the streams all the same."""
     starts = (np.arange(20)[:, None] + np.arange(8) / 80).ravel() * 1e9
-    assert lockstep_chance(starts, 8) < FALSE_ALARMS
+    assert bunching(starts, 8).chance < FALSE_ALARMS
+
+
+@pytest.mark.parametrize(("part", "concentration"), [(0.5, 0.637), (0.3, 0.858), (1e-6, 1.0)])
+def test_the_concentration_tells_how_much_of_a_wave_is_used(part, concentration):
+    """Starts that fill a part f of a wave evenly: sin(pi f) / (pi f)."""
+    starts = (np.arange(20)[:, None] + part * np.arange(400) / 400).ravel() * 1e9
+    assert bunching(starts, 400).concentration == pytest.approx(concentration, abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -71,4 +78,4 @@ def test_a_spread_over_a_small_part_of_a_latency_is_found():
 )
 def test_too_little_to_tell_gives_no_chance(starts, streams):
     """Fewer than four streams or two whole waves, no sends, or all in one instant."""
-    assert lockstep_chance(starts * 1e9, streams) is None
+    assert bunching(starts * 1e9, streams) is None

@@ -178,6 +178,14 @@ def test_what_is_far_past_its_limit_makes_the_run_invalid(judged, row, name, cha
     assert validity["reasons"][0]["level"] == "invalid"
 
 
+def test_many_streams_spread_over_half_a_wave_are_no_lockstep(judged, row):
+    """64 streams make a mild unevenness certain; the verdict asks for bunching, not for certainty."""
+    starts = [wave * 800.0 + stream * 400 / 64 for wave in range(10) for stream in range(64)]
+    more = [row(at, [(at + 20, 1), (at + 40, 1)]) for at in starts]
+    parameters = {"load": "concurrent", "concurrency": 64}
+    assert levels(judged(base=0, more=more, parameters=parameters)) == {}
+
+
 def test_a_client_that_slept_is_caught_though_its_lag_looks_fine(judged, row):
     """Stopped for 300 ms: lag p99 13 ms, a third of the events share stamps, the loop stood for 300 ms."""
     asleep = worker(pickup_lag_p99_ns=13_000_000, pickup_lag_max_ns=311_000_000, loop_gap_max_ns=300_000_000)
