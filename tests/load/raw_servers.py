@@ -129,7 +129,7 @@ class RawServer:
         return f"{'https' if self.context else 'http'}://{host}:{self.port}"
 
     def close(self) -> None:
-        """Ends it, with all connections; raises what went wrong in a script."""
+        """Ends it, with all connections; raises what went wrong in a script. A second call does nothing."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._threads[0].join(5)
