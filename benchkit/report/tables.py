@@ -173,10 +173,13 @@ def _verdict(validity: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterat
     yield _line("Verdict:", validity["verdict"])
     if manifest.get("name"):
         yield _line("Run:", _plain(str(manifest["name"])))
+    said: set[str] = set()
     for reason in validity["reasons"]:
         yield f"{reason['level']}: {reason['what']}: {_judged(reason)}"
         yield f"  why: {reason['reason']}"
-        yield f"  do:  {reason['remedy']}"
+        if reason["remedy"] not in said:
+            yield f"  do:  {reason['remedy']}"
+            said.add(reason["remedy"])
 
 
 def _judged(reason: Mapping[str, Any]) -> str:

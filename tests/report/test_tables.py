@@ -135,6 +135,19 @@ def test_the_verdict_and_the_objectives_close_the_block():
     assert "10 of the 368 requests" in block
 
 
+def test_a_remedy_is_said_once():
+    """Several signs of a starved client have one remedy; repeating it would bury the signs."""
+    starved = {
+        "kernel_times": True,
+        "cpu_share": 0.9,
+        "pickup_lag_p99_ns": 3_000_000,
+        "loop_gap_max_ns": 10**8,
+    }
+    block = tables.result_block(summary_of(workers=[starved]), {})
+    assert block.count("suspect: ") == 3
+    assert block.count("  do:  give the client a core of its own") == 1
+
+
 def test_a_run_without_success_prints_without_numbers():
     """Nothing measured is n/a, never 0; kinds of failure are counted."""
     block = tables.result_block(summary_of(outcome="failed"), {})
