@@ -118,4 +118,4 @@ def gaps_ms(run: RunLike) -> Floats:
     columns = read_columns(stored(run).requests)
     chosen = np.repeat(columns.ok | columns.censored, chunks.counts) & window(run).holds(chunks.ns)
     chosen[chunks.offsets[:-1][chunks.counts > 0]] = False
-    return np.sort(gaps_ns(chunks)[chosen] / MS)
+    return np.sort(gaps_ns(chunks)[chosen]) / MS

@@ -15,7 +15,7 @@ from benchkit.report.frames import NS, POINTS, Floats, RunLike, column, seconds,
 WAITING: Final = "waiting for its first token"
 STREAMING: Final = "streaming its answer"
 
-_MOST_BINS: Final = 240
+_MOST_BINS: Final = 120
 _ROUND_S: Final = (
     0.05,
     0.1,

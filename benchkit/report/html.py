@@ -30,6 +30,7 @@ from benchkit.report.renderer import VEGA_LITE
 from benchkit.report.section import RUN_MIME
 
 _NUMBER_CELL: Final = re.compile(r"<td>(-?[\d,]*\.?\d+(?:e[+-]?\d+)?(?: (?:\*|%|ms|s))?)</td>")
+_NUMBER_HEAD: Final = re.compile(r"<th>(count|mean|std|min|max|value|p\d[\d.]*)</th>")
 _UNTITLED: Final = "benchkit report"
 
 
@@ -99,7 +100,7 @@ def _run_title(manifest: dict[str, Any]) -> str:
         "concurrent": f"{asked.get('concurrency')} concurrent streams",
         "synchronous": "one request at a time",
         "throughput": "full throughput",
-    }.get(load_name, f"{asked.get('rate')} requests/s ({load_name})")
+    }.get(load_name, f"{asked.get('rate', 0):g} requests/s ({load_name})")
     model = (manifest.get("preflight") or {}).get("model") or asked.get("model") or "a server"
     return f"{model} under {how}"
 
@@ -147,7 +148,7 @@ def _subtitle(run: StoredRun | None) -> str:
         str(manifest["created"])[:16].replace("T", " ") + " UTC",
         str(manifest["name"]),
         str((manifest.get("server") or {}).get("url") or asked.get("url") or ""),
-        f"window {asked.get('duration_s')} s",
+        f"window {asked.get('duration_s', 0):g} s",
         f"{asked.get('input_tokens')} tokens in, {asked.get('output_tokens')} out",
         str(manifest["status"]),
     ]
@@ -164,7 +165,8 @@ def _frame_top(run: StoredRun) -> str:
 
 
 def _aligned(html: str) -> str:
-    """Marks the cells of tables that hold a number."""
+    """Marks the cells of tables that hold a number, and the heads of such columns."""
+    html = _NUMBER_HEAD.sub(r'<th class="bk-number">\1</th>', html)
     return _NUMBER_CELL.sub(r'<td class="bk-number">\1</td>', html)
 
 
