@@ -36,7 +36,7 @@ def test_streams_start_spread_over_the_warm_up(embedded, tmp_path):
         concurrency=5,
         warmup_s=1.0,
         duration_s=0.5,
-        output_tokens=200,
+        output_tokens=600,
     )
 
     first = done.requests.sort_values("scheduled_ns").head(5)
