@@ -17,6 +17,7 @@ KINDS = {
     "single": {"n": 1, "rate": 1.0, "warmup_s": 0.0},
     "failed": {"n": 60, "outcome": "failed"},
     "short": {"n": 20},
+    "empty": {"n": 0},
 }
 
 
