@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchkit import __version__
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, ServerError
 
 if TYPE_CHECKING:
     from benchkit.load.launch import Launcher
     from benchkit.parameters import RunParameters
     from benchkit.report.run import Run
 
-FAILED, BAD_PARAMETERS, INVALID, OBJECTIVE_MISSED, INTERRUPTED = 1, 2, 3, 4, 130
+FAILED, INVALID, OBJECTIVE_MISSED, INTERRUPTED = 1, 3, 4, 130
+_LOOK_S = 0.2
 
 
 class _Group(click.Group):
@@ -135,7 +137,7 @@ def doctor(url: str, files: tuple[str, ...], pairs: tuple[tuple[str, str], ...],
     from benchkit.parameters import resolve
     from benchkit.target import normalise_url
 
-    parameters = resolve({**_values(files, pairs, None), "url": url})
+    parameters: RunParameters = resolve({**_values(files, pairs, None), "url": url})
     found = preflight.check(parameters, normalise_url(url), quick=False)
     click.echo(
         json.dumps(found.as_dict(), indent=2) if as_json else render(found, colour=sys.stdout.isatty())
@@ -169,9 +171,11 @@ def serve(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) -> None:
     click.echo("serving until Ctrl-C", err=True)
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     try:
-        server.wait()
+        while server.is_alive():
+            time.sleep(_LOOK_S)
     finally:
         server.stop()
+    raise ServerError(f"the server ended by itself; the end of its log:\n{server.log_tail()}")
 
 
 @main.command()

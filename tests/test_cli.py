@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 
 import benchkit
@@ -94,7 +95,8 @@ def test_parameters_come_from_files_and_from_the_line(embedded, tmp_path):
     """-f files first, -p over them; a parameter means the same in both."""
     file = tmp_path / "mine.yaml"
     file.write_text(
-        "load: poisson\nrate: 30\nduration_s: 1\nwarmup_s: 0\ninput_tokens: 32\noutput_tokens: 8\nslo: [p50 ttft < 5s]\n"
+        "load: poisson\nrate: 30\nduration_s: 1\nwarmup_s: 0\ninput_tokens: 32\noutput_tokens: 8\n"
+        "slo: [p50 ttft < 5s]\n"
     )
     done = command(
         "run", "-f", file, "-p", "rate", "20", "-p", "url", embedded.url, "--out", tmp_path / "out"
@@ -209,6 +211,9 @@ def test_serve_ends_with_ctrl_c(tmp_path):
     )
     url = process.stdout.readline().strip()
     assert url.startswith("http://127.0.0.1:")
+    time.sleep(1.0)
+    assert process.poll() is None
+    assert httpx.get(url + "/health").status_code == 200
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert command("servers", "--json", env=environment).stdout.strip() == "[]"

@@ -44,7 +44,8 @@ class Preview:
             "until the requests are answered"
             if totals.seconds is None
             else (
-                f"{totals.seconds:g} s ({p.warmup_s:g} s warm-up, {p.duration_s:g} s window), then at most {p.drain_s:g} s drain"
+                f"{totals.seconds:g} s ({p.warmup_s:g} s warm-up, {p.duration_s:g} s window), "
+                f"then at most {p.drain_s:g} s drain"
             )
         )
         repeats = f"\nrepeats:  {p.repeats}" if p.repeats != 1 else ""
@@ -52,6 +53,9 @@ class Preview:
 
 
 def preview(parameters: RunParameters) -> Preview:
-    """The totals of the plan that the parameters draw; words are assumed to cost one token, since no server is asked."""
+    """The totals of the plan that the parameters draw.
+
+    No server is asked: words are assumed to cost one token each.
+    """
     plan = Plan(PlanSpec.of(parameters, model=parameters.model or "model"))
     return Preview(parameters, plan.totals(), plan.sha256)

@@ -30,7 +30,7 @@ def recover(path: Path) -> dict[str, Any]:
         RunNotFound: there is no run at that path.
         RunActive: a process of the run is still alive.
     """
-    from benchkit.experiments.run import complete
+    from benchkit.experiments.finishing import complete
 
     folder = store.RunFolder(path)
     manifest = folder.read_manifest()

@@ -1,6 +1,6 @@
 """Tape -> records, beside the run, in a process of its own at the lowest priority.
 
-``python -m benchkit.load.transcribe FOLDER WORKER [ordinary]``. It follows the tape until the worker has closed it. When
+``python -m benchkit.load.transcribe FOLDER WORKER [ordinary]``. It follows the tape until its end. When
 stdin ends, its parent is gone: it follows on until the worker, which drains, is gone too, and then ends.
 """
 

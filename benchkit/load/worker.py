@@ -2,12 +2,13 @@
 
 ``python -m benchkit.load.worker FOLDER WORKER WARMUP_FD WINDOW_FD``. It is led by lines of JSON on stdin:
 ``{"headers": {…}}`` first, then ``{"start_ns": …}``, perhaps ``{"stop": "why", "drain": bool}``; it answers on stdout
-with ``ready``, ``progress`` and ``done`` lines. When stdin ends, its parent is gone: it sends nothing more, drains, exits.
+with ``ready``, ``progress`` and ``done`` lines. When stdin ends, its parent is gone: it sends no more, drains, exits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -230,10 +231,8 @@ class Worker:
 
     def _say(self, event: str, **facts: Any) -> None:
         """Says it if somebody reads; a parent that is slow or gone must not hold the load up."""
-        try:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(1, json.dumps({"event": event, **facts}).encode() + b"\n")
-        except (BlockingIOError, BrokenPipeError):
-            pass
 
     def _read_line(self) -> None:
         try:

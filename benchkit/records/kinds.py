@@ -63,7 +63,7 @@ class TokenSource(StrEnum):
 
     CHUNK_USAGE = "chunk_usage"
     """``usage.completion_tokens`` on the chunks: exact tokens a chunk."""
-    TOKEN_IDS = "token_ids"
+    TOKEN_IDS = "token_ids"  # noqa: S105 - tokens of a language model
     """Token ids on the chunks."""
     FINAL_USAGE = "final_usage"
     """One ``usage`` at the end that equals the number of token-bearing events: one token a chunk."""

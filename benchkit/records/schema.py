@@ -64,7 +64,7 @@ REQUESTS = pa.schema(
         _field("chunk_ns", pa.list_(_I64), "ns of each token-bearing event: kernel's time where there is one"),
         _field("chunk_loop_ns", pa.list_(_I64), "ns of the same by the event loop"),
         _field("chunk_tokens", pa.list_(pa.int32()), "tokens in each; null list when unknown"),
-        _field("chunk_shared", pa.list_(pa.bool_()), "true: censored, a later token-bearing event came in the same read"),
+        _field("chunk_shared", pa.list_(pa.bool_()), "true: censored, another token-bearing event ended the read"),
     ],
     metadata={"benchkit_schema": str(SCHEMA_VERSION)},
 )

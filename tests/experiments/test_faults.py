@@ -97,7 +97,7 @@ def test_a_dead_transcriber_is_replaced(embedded, tmp_path):
     runner = start(embedded.url, tmp_path, "-p", "duration_s", "5", "-p", "output_tokens", "50")
     folder = wait_for_load(tmp_path, 1.0)
     os.kill(pid_of(folder, "transcribe 0"), signal.SIGKILL)
-    out, err = runner.communicate(timeout=60)
+    _, err = runner.communicate(timeout=60)
 
     assert runner.returncode in {0, 3}, err
     run = benchkit.load_run(folder)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow.parquet as pq
 
-from benchkit.experiments.run import load_spec
+from benchkit.experiments.loading import load_spec
 from benchkit.load.launch import Launcher, LoadResult, Progress
 from benchkit.load.spec import LoadSpec
 from benchkit.parameters import resolve

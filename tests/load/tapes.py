@@ -299,9 +299,14 @@ def tokens(count: int, *, continuous: bool = True) -> list[dict[str, Any]]:
     return values
 
 
-def write_long(tape: HandTape, *, streams: int, chunks: int, rounds: int) -> int:
-    """Writes ``rounds`` times ``streams`` answers side by side, a token a chunk; returns the reads."""
-    values = [chunk(event(value)) for value in tokens(chunks)]
+def write_long(
+    tape: HandTape, *, streams: int, chunks: int, rounds: int, padding: int = 0
+) -> int:
+    """Writes ``rounds`` times ``streams`` answers side by side, a token a chunk; returns the reads.
+
+    Each event is about 350 bytes long, and longer by ``padding``.
+    """
+    values = [chunk(event({**value, "padding": "x" * padding})) for value in tokens(chunks)]
     opening, closing = head(), chunk(DONE_EVENT) + LAST_CHUNK
     at_ms = 0.0
     for turn in range(rounds):

@@ -269,7 +269,7 @@ def test_too_many_streams_are_refused_before_any_load(embedded, tmp_path):
 
 def test_an_unknown_host_is_named(tmp_path):
     """A host name without an address is an error that names it, before any load."""
-    with pytest.raises(Unreachable, match="no-such-host.invalid"):
+    with pytest.raises(Unreachable, match=r"no-such-host\.invalid"):
         load(tmp_path, "http://no-such-host.invalid:1", model="m")
 
 
