@@ -132,14 +132,15 @@ def _page(title: str, inside: Body, run: StoredRun | None) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{_own('page.css')}</style>\n</head>\n<body>\n<main>\n"
-        f"<header><h1>{escape(title)}</h1>{_subtitle(run)}</header>\n{top}\n<article>{_aligned(inside.html)}</article>\n{end}\n"
+        f"{_header(title, run)}\n{top}\n<article>{_aligned(inside.html)}</article>\n{end}\n"
         f"<footer>benchkit {escape(__version__)}. This file needs no network.</footer>\n</main>\n{data}\n"
         + "\n".join(f"<script>{script}</script>" for script in scripts)
         + "\n</body>\n</html>\n"
     )
 
 
-def _subtitle(run: StoredRun | None) -> str:
+def _header(title: str, run: StoredRun | None) -> str:
+    """The page's own title; a notebook without a run brings its own."""
     if run is None:
         return ""
     manifest = run.manifest
@@ -152,7 +153,8 @@ def _subtitle(run: StoredRun | None) -> str:
         f"{asked.get('input_tokens')} tokens in, {asked.get('output_tokens')} out",
         str(manifest["status"]),
     ]
-    return f'<p class="bk-quiet">{escape(" · ".join(word for word in told if word))}</p>'
+    facts = escape(" · ".join(word for word in told if word))
+    return f'<header><h1>{escape(title)}</h1><p class="bk-quiet">{facts}</p></header>'
 
 
 def _frame_top(run: StoredRun) -> str:

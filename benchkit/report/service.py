@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, Final
 
 from benchkit.http import ControlClient
+from benchkit.parameters import ServingParameters
 from benchkit.redaction import redact_text
 from benchkit.report.amounts import amount
 from benchkit.report.section import Section
@@ -15,6 +16,16 @@ from benchkit.serving.startup import measure_startup
 
 _ANSWER_TOKENS: Final = 48
 _SHOWN: Final = 2_000
+
+
+def asked_for(parameters: ServingParameters) -> Section:
+    """What was asked for: each parameter, its value, what it means."""
+    rows = [
+        (name, repr(getattr(parameters, name)), str(field.description))
+        for name, field in ServingParameters.model_fields.items()
+    ]
+    cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return Section(f"<table>{cells}</table>", "\n".join(f"{name} = {value}" for name, value, _ in rows))
 
 
 def start_up(server: ServerProcess) -> Section:
@@ -45,7 +56,7 @@ def one_request(server: ServerProcess, prompt: str) -> Section:
     text, usage = _text(answer.json())
     facts = f"model {body['model']}, {usage}, {amount(took_s)} s"
     return Section(
-        f"<p>{escape(prompt)}</p><blockquote><pre>{escape(text)}</pre></blockquote>"
+        f'<p>{escape(prompt)}</p><blockquote class="bk-said">{escape(text)}</blockquote>'
         f'<p class="bk-quiet">{escape(facts)}</p>',
         f"> {prompt}\n{text}\n({facts})",
     )
