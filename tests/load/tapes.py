@@ -299,9 +299,7 @@ def tokens(count: int, *, continuous: bool = True) -> list[dict[str, Any]]:
     return values
 
 
-def write_long(
-    tape: HandTape, *, streams: int, chunks: int, rounds: int, padding: int = 0
-) -> int:
+def write_long(tape: HandTape, *, streams: int, chunks: int, rounds: int, padding: int = 0) -> int:
     """Writes ``rounds`` times ``streams`` answers side by side, a token a chunk; returns the reads.
 
     Each event is about 350 bytes long, and longer by ``padding``.

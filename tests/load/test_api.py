@@ -158,7 +158,7 @@ USAGE = st.dictionaries(st.sampled_from(["completion_tokens", "prompt_tokens"]),
 EVENTS = st.fixed_dictionaries({"choices": CHOICES | JSON, "usage": USAGE | JSON, "error": JSON})
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(EVENTS | JSON)
 def test_any_json_is_read_or_refused(value):
     """An event of the API's outline and any content gives facts of the right types, or ``MalformedEvent``."""

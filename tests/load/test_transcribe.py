@@ -42,7 +42,7 @@ def begin(tape, key=1):
 
 
 def test_times_are_the_kernels(tmp_path):
-    """Chunks are stamped by the kernel's time, brought to the monotonic clock; the loop's stands beside it."""
+    """Chunks are stamped by the kernel's time, brought to the monotonic clock; the loop's stand beside."""
     tape = HandTape(tmp_path)
     tape.start(1)
     tape.sent(1)

@@ -1,5 +1,7 @@
 """HTTP/1.1 answers are taken apart as llhttp does it, however their bytes are split."""
 
+import contextlib
+import itertools
 import pickle
 
 import httptools
@@ -130,7 +132,7 @@ def test_llhttp_agrees(data):
     written = written[: data.draw(st.integers(0, len(written)))]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(written)), max_size=6)))
     edges = [0, *cuts, len(written)]
-    pieces = [written[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    pieces = [written[start:stop] for start, stop in itertools.pairwise(edges)]
 
     listener = Listener()
     parser = httptools.HttpResponseParser(listener)
@@ -144,7 +146,5 @@ def test_llhttp_agrees(data):
 def test_garbage_is_refused_by_name(garbage, front):
     """Whatever follows whatever: bytes come out, or ``MalformedAnswer``."""
     decoder = AnswerDecoder()
-    try:
+    with contextlib.suppress(MalformedAnswer):
         assert isinstance(decoder.feed(front + garbage), bytes)
-    except MalformedAnswer as error:
-        assert str(error)
