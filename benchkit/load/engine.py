@@ -21,6 +21,7 @@ _SHED = frozenset((429, 503))
 _JUDGED_FROM = 20
 _PAUSE_AFTER_FAILURE_S = 0.1
 _READY_ITEMS = 64
+_TEXT_KEPT = 200
 _SPIN_NS = 40_000
 """A due time nearer than this is awaited on the spot: re-arming a timer costs as much."""
 _monotonic_ns = time.monotonic_ns
@@ -42,6 +43,7 @@ class Engine:
     Attributes:
         counts: requests so far, warm-up included.
         in_flight: the exchanges under way, oldest first.
+        limits_hit: what this machine lacked, in words.
         stopped_by: why no more is sent, when it is not the plan's own end.
         window_end_ns: when the window ended, CLOCK_MONOTONIC.
     """
@@ -66,6 +68,7 @@ class Engine:
         self._finished = asyncio.Event()
         self._start_ns = self._window_ns = self._end_ns = self._tick_due_ns = self._drain_until_ns = 0
         self.counts = Counts()
+        self.limits_hit: set[str] = set()
         self.in_flight: dict[int, Exchange] = {}
         self.stopped_by: str | None = None
         self.window_end_ns = 0
@@ -308,6 +311,8 @@ class Engine:
         counts.answered += 1
         bad = failure is not None or status != 200
         if failure is not None:
+            if failure.kind is ErrorKind.CLIENT:
+                self.limits_hit.add(failure.text[:_TEXT_KEPT])
             self._tape_failure(exchange.key, _monotonic_ns(), Outcome.FAILED, failure.kind, failure.text)
         if bad:
             if status in _SHED:

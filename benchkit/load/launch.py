@@ -19,8 +19,8 @@ from typing import Any
 
 from benchkit import errors
 from benchkit.errors import TranscriptionFailed, WorkerDied
+from benchkit.load.limits import check_ports
 from benchkit.load.spec import PARTS_FOLDER, LoadSpec
-from benchkit.load.worker import raise_descriptor_limit
 from benchkit.records import processes
 from benchkit.records.atomic import Reserve
 
@@ -126,7 +126,7 @@ class Launcher:
             TargetError: a worker could not resolve the server's name.
         """
         spec = self._spec
-        raise_descriptor_limit(0)
+        check_ports(spec.concurrency or spec.max_in_flight)
         spec.tape_folder(self._folder).mkdir(parents=True, exist_ok=True)
         (self._folder / PARTS_FOLDER).mkdir(exist_ok=True)
         spec.write(self._folder)

@@ -12,7 +12,6 @@ import contextlib
 import gc
 import json
 import os
-import resource
 import sys
 import time
 import traceback
@@ -21,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from benchkit import __version__
-from benchkit.errors import BenchkitError, OutOfDescriptors
+from benchkit.errors import BenchkitError
 from benchkit.load.clock import forced_fallbacks, kernel_times_available, realtime_offset_ns
 from benchkit.load.engine import Engine
 from benchkit.load.feed import Feed
+from benchkit.load.limits import raise_descriptor_limit
 from benchkit.load.sender import Sender, StampedSender, resolve
 from benchkit.load.spec import LoadSpec
 from benchkit.load.tape import Kind, TapeWriter
@@ -32,33 +32,8 @@ from benchkit.load.tls import make_context
 from benchkit.records.kinds import Phase
 
 _PROGRESS_S = 0.5
-_SPARE_DESCRIPTORS = 64
 _DISK_RETRIES = 20
-
-
-def raise_descriptor_limit(needed: int) -> int:
-    """Raises the soft limit of open files as far as needed and allowed.
-
-    Args:
-        needed: connections at a time.
-
-    Returns:
-        The limit now in force.
-
-    Raises:
-        OutOfDescriptors: the hard limit is too low.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = needed + _SPARE_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY and wanted > hard:
-        raise OutOfDescriptors(
-            f"{needed} connections need {wanted} open files and the hard limit is {hard}: raise it "
-            f"(ulimit -Hn {wanted}), use more `workers`, or a lower `concurrency` or `max_in_flight`"
-        )
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return soft
+_LIMITS_TOLD = 5
 
 
 def request_head(spec: LoadSpec, headers: dict[str, str], key: str | None) -> Callable[[bytes, int], bytes]:
@@ -161,6 +136,7 @@ class Worker:
         facts = {
             "window_end_ns": engine.window_end_ns,
             "stopped_by": engine.stopped_by,
+            "limits_hit": sorted(engine.limits_hit)[:_LIMITS_TOLD],
             "kernel_times": sender.kernel_times,
         }
         tape.append(Kind.NOTE, 0, time.monotonic_ns(), json.dumps(facts).encode())

@@ -322,3 +322,34 @@ def test_a_worker_that_cannot_start_is_an_error(tmp_path, embedded, monkeypatch)
     (tmp_path / "httptools.py").write_text("raise ImportError('no httptools today')")
     with pytest.raises(WorkerDied, match="no httptools today"):
         load(tmp_path, embedded.url)
+
+
+def test_limits_of_this_machine_are_told(embedded, tmp_path):
+    """When open files run out in mid-run, requests fail as the client's own, and the facts say which limit."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'benchkit.load.worker' in ' '.join(sys.orig_argv):\n"
+        "    import benchkit.load.limits as limits, resource\n"
+        "    limits.raise_descriptor_limit = lambda needed: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)) or 40\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(tmp_path))
+        done = load(
+            tmp_path, embedded.url, load="concurrent", concurrency=60, output_tokens=300, max_error_rate=1.0
+        )
+
+    assert "client" in set(done.requests.error_kind.dropna())
+    assert any("open files" in limit for limit in done.result.workers[0]["limits_hit"])
+
+
+def test_more_connections_than_ports_are_refused(monkeypatch, tmp_path):
+    """A load that needs more local ports than there are is refused with the remedy."""
+    from benchkit.load import limits
+
+    (tmp_path / "range").write_text("1000\t1999\n")
+    monkeypatch.setattr(limits, "_PORT_RANGE", tmp_path / "range")
+    assert limits.check_ports(1000) == 1000
+    with pytest.raises(OutOfDescriptors, match="ip_local_port_range"):
+        limits.check_ports(1001)
+    monkeypatch.setattr(limits, "_PORT_RANGE", tmp_path / "nothing")
+    assert limits.check_ports(1001) is None
