@@ -4,8 +4,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow.parquet as pq
 
 import benchkit
@@ -45,10 +46,44 @@ def server_mean(samples: Sequence[Sample], name: str, window: tuple[int, int] = 
     return found._replace(mean=found.mean * 1e3)
 
 
-def mean_gap_ms(run: benchkit.Run) -> float:
+class Bounds(NamedTuple):
+    """Between which two a mean lies, in ms: some events' times are only known to lie between two reads."""
+
+    low: float
+    high: float
+
+    def hold(self, value: float, *, slack: float) -> bool:
+        """Whether a value lies between them, or beyond by at most that share of it."""
+        return self.low * (1 - slack) <= value <= self.high * (1 + slack)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTokens:
+    """What is known of first tokens and of the pace after them.
+
+    A client that slept reads several events at once; only the last has its own time. So a first token's stamp is
+    its latest possible time; the earliest is that of the read before it. Where each had its own read, both are one.
+    """
+
+    ttft_ms: Bounds
+    gap_ms: Bounds
     """Mean time a token after the first: all decoding time over all tokens that came in it."""
-    spans = per_request(run.requests, run.stored.chunks).tpot_ms * (run.requests.output_tokens - 1)
-    return float(spans.sum() / (run.requests.output_tokens - 1).sum())
+
+
+def first_tokens(run: benchkit.Run) -> FirstTokens:
+    """The bounds of a run in which every request is ok."""
+    requests, chunks = run.requests, run.stored.chunks
+    sent, headers, stamped = (
+        requests[name].to_numpy(dtype=float) / 1e6 for name in ("sent_ns", "headers_ns", "first_token_ns")
+    )
+    last = chunks.ns[chunks.offsets[1:] - 1] / 1e6
+    read_before = np.where(headers < stamped, headers, sent)
+    earliest = np.where(chunks.shared[chunks.offsets[:-1]], read_before, stamped)
+    tokens = (requests.output_tokens.to_numpy(dtype=float) - 1).sum()
+    return FirstTokens(
+        ttft_ms=Bounds((earliest - sent).mean(), (stamped - sent).mean()),
+        gap_ms=Bounds((last - stamped).sum() / tokens, (last - earliest).sum() / tokens),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +98,7 @@ class Measured:
     server_tpot_ms: float
     server_ttft_ms: float
     output_tokens: int
+    gap_ms: Bounds | None = None
 
 
 class Comparison:
@@ -76,7 +112,7 @@ class Comparison:
         folder: For results.
     """
 
-    streams, requests, input_tokens, output_tokens = 4, 32, 128, 128
+    streams, requests, input_tokens, output_tokens = 4, 24, 128, 128
 
     def __init__(
         self,
@@ -119,8 +155,12 @@ class Comparison:
             lines.append(
                 f"  {title:22} benchkit {ours}   vllm {theirs}   ratio of medians {self.ratio(name):.3f}"
             )
-        same = "as fast" if self.is_even() else "NOT as fast: this machine was uneven, ratios tell of it"
-        return "\n".join([*lines, f"  by its own clock the server was {same} in both tools' runs"])
+        pace = (
+            "the same"
+            if self.is_even()
+            else "not the same: this machine was uneven, and the ratios tell of that"
+        )
+        return "\n".join([*lines, f"  the server's own pace in both tools' runs was {pace}"])
 
     def _columns(self, name: str) -> tuple[list[float], list[float]]:
         return [getattr(run, name) for run in self.ours], [getattr(run, name) for run in self.theirs]
@@ -152,6 +192,7 @@ class Comparison:
             server_tpot_ms=server_mean(samples, TPOT).mean,
             server_ttft_ms=server_mean(samples, TTFT).mean,
             output_tokens=int(run.requests.output_tokens.sum()),
+            gap_ms=first_tokens(run).gap_ms,
         )
 
     def _run_vllm(self, seed: int) -> Measured:

@@ -6,7 +6,7 @@ import sys
 import httpx
 import numpy as np
 import pytest
-from side_by_side import ALWAYS, GAP, LATENCY, TTFT, Comparison, mean_gap_ms, samples_of, server_mean
+from side_by_side import ALWAYS, GAP, LATENCY, TTFT, Comparison, first_tokens, samples_of, server_mean
 
 import benchkit
 from benchkit.analysis.definitions import per_request
@@ -66,8 +66,9 @@ def test_times_agree_with_the_servers_own(reported, say):
     """Of the same requests, TTFT, latency and gaps are the server's own plus a few ms of its front end.
 
     The server's clock for a request starts behind its HTTP front end, and it notes a token's time before it
-    writes it: our times are later, never earlier. By how much was measured on two cores under foreign load:
-    4-12 ms for the first token, which waits for a core beside the engine's work, and 3-8 ms for the whole.
+    writes it: our times are later, never earlier. By how much was measured on two cores: 3-8 ms for the whole,
+    4-12 ms for the first token, which waits for a core beside the engine's work. Where the client was kept from
+    a core, the first tokens that shared a read are only known to lie before their stamp; the verdict says so.
     """
     run, _ = reported
     samples, values = samples_of(run), per_request(run.requests, run.stored.chunks)
@@ -87,18 +88,21 @@ def test_times_agree_with_the_servers_own(reported, say):
         f"({own.observations})"
         for over, name, ours, own in rows
     ]
-    gap_ms = mean_gap_ms(run)
-    lines.append(
-        f"  whole load  gap      benchkit {gap_ms:8.2f}   server {gap.mean:8.2f} ({gap.observations})"
-    )
-    say("\n".join(lines))
+    known = first_tokens(run)
+    for name, ours, own in (("TTFT", known.ttft_ms, ttft), ("gap", known.gap_ms, gap)):
+        bounds = f"benchkit {ours.low:8.2f} to {ours.high:.2f}"
+        lines.append(f"  whole load  {name:8} {bounds}   server {own.mean:8.2f} ({own.observations})")
+    say("\n".join([*lines, f"  verdict: {run.verdict}"]))
 
     assert ttft.observations == latency.observations == len(run.requests)
     assert window_increase(samples, PROMPT_TOKENS, *ALWAYS) == run.requests.prompt_tokens.sum()
     assert window_increase(samples, OUTPUT_TOKENS, *ALWAYS) == run.requests.output_tokens.sum()
-    assert ttft.mean - 1 <= values.ttft_ms.mean() <= 1.15 * ttft.mean + 10
-    assert latency.mean - 1 <= values.latency_ms.mean() <= 1.03 * latency.mean + 10
-    assert gap_ms == pytest.approx(gap.mean, rel=0.04)
+    assert latency.mean - 1 <= values.latency_ms.mean() <= 1.02 * latency.mean + 10
+    assert known.ttft_ms.low <= 1.15 * ttft.mean + 10
+    assert known.ttft_ms.high >= ttft.mean - 1
+    assert known.gap_ms.hold(gap.mean, slack=0.02)
+    if run.verdict == "valid":
+        assert values.ttft_ms.mean() <= 1.15 * ttft.mean + 10
     # The server counts by when a request ended, we by when it was due: other requests at both edges.
     assert values.latency_ms[inside].mean() == pytest.approx(window_latency.mean, rel=0.2)
 
@@ -107,8 +111,9 @@ def test_numbers_agree_with_vllm_bench_serve(vllm_server, vllm_bench, scrape, tm
     """On one server in turns, output tokens are equal and TPOT is within 10 %, by medians of three.
 
     A machine that does other things serves one run slower than the next, which the server's own pace tells.
-    So each tool's TPOT must be that of the server in its own runs; and where the server's was the same for
-    both, so must theirs be. Until it is, a few more rounds are made.
+    So our TPOT must be the server's own in each of our runs, both tools' must stand to each other as the
+    server's own in their runs, and where that was the same for both, so must theirs be. Until it is, a few more
+    rounds are made.
     """
     comparison = Comparison(vllm_server.url, MODEL, vllm_bench, scrape, tmp_path)
     while comparison.rounds < ROUNDS or (not comparison.is_even() and comparison.rounds < MOST_ROUNDS):
@@ -120,10 +125,11 @@ def test_numbers_agree_with_vllm_bench_serve(vllm_server, vllm_bench, scrape, tm
     for run in runs:
         # Each event has one token, with rare exceptions: both formulas are one.
         assert run.tpot_ms == pytest.approx(run.vllm_tpot_ms, rel=0.02)
-        assert run.tpot_ms == pytest.approx(run.server_tpot_ms, rel=0.1)
+    for run in comparison.ours:
+        assert run.gap_ms.hold(run.server_tpot_ms, slack=0.02)
     own = comparison.ratio("server_tpot_ms")
     for name in ("tpot_ms", "vllm_tpot_ms"):
-        assert comparison.ratio(name) / own == pytest.approx(1, rel=0.05)
+        assert comparison.ratio(name) / own == pytest.approx(1, rel=0.1)
         if comparison.is_even():
             assert comparison.ratio(name) == pytest.approx(1, rel=0.1)
 
