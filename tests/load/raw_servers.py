@@ -132,13 +132,13 @@ class RawServer:
         """Ends it, with all connections; raises what went wrong in a script. A second call does nothing."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join(5)
+        self._threads[0].join(20)
         self._listener.close()
         for peer in self.peers:
             with contextlib.suppress(OSError):
                 peer.sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(20)
             assert not thread.is_alive(), "a script did not end with its connection"
         if self.faults:
             raise self.faults[0]
@@ -175,7 +175,7 @@ class Loops:
     def __init__(self, factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self._factory = factory
 
-    def __call__(self, coroutine: Coroutine[Any, Any, Any], *, timeout_s: float = 10) -> Any:
+    def __call__(self, coroutine: Coroutine[Any, Any, Any], *, timeout_s: float = 30) -> Any:
         """Runs it to its end."""
         faults: list[dict[str, Any]] = []
 

@@ -57,7 +57,7 @@ def test_the_kernel_timer_is_on_time(run):
     """On an idle loop it is less than 0.3 ms late in the median, and never early."""
     # The best of a few tries: other work on this machine delays timers, and never hastens them.
     tries = []
-    for _ in range(5):
+    for _ in range(15):
         late = run(lateness_ms(KernelTimer, 20))
         assert min(late) >= 0
         tries.append(statistics.median(late))

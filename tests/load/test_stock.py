@@ -10,7 +10,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import pytest
-from raw_servers import OK, REQUEST, Ended, Peer
+from raw_servers import OK, REQUEST, Ended, Peer, until
 from tapes import load_spec
 
 from benchkit.load.sender import Exchange
@@ -76,15 +76,23 @@ def test_exchanges_are_taped_decoded_with_their_stamps(run, serve, tmp_path):
             seen.append(request)
             peer.send(CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Type: text/event-stream\r\n\r\n"))
             peer.send(b"5\r\nhello\r\n")
-            time.sleep(0.01)
+            assert go_on.acquire(timeout=20)
             peer.send(b"6\r\n world\r\n0\r\n\r\n")
 
+    go_on = threading.Semaphore(0)
     server = serve(script)
+
+    async def ask(rig: StockRig) -> Ended:
+        exchange, ended = rig.start()
+        await until(lambda: "BODY" in rig.story(exchange.key))
+        await asyncio.sleep(0.01)
+        go_on.release()
+        return await ended
 
     async def scenario():
         async with StockRig(tmp_path, server.url) as rig:
             began_ns = time.monotonic_ns()
-            ends = [await rig.ask() for _ in range(2)]
+            ends = [await ask(rig) for _ in range(2)]
             assert [(end.status, end.failure) for end in ends] == [(200, None)] * 2
             assert [rig.story(key) for key in (1, 2)] == [FRESH, FRESH[2:]]
             assert [rig.body(key) for key in (1, 2)] == [b"hello world"] * 2
@@ -98,7 +106,7 @@ def test_exchanges_are_taped_decoded_with_their_stamps(run, serve, tmp_path):
                 assert taped[Kind.HEAD].detail == 200
                 assert json.loads(taped[Kind.HEAD].data) == {"content-type": "text/event-stream"}
                 pieces = [record for record in rig.taped(key) if record.kind == Kind.BODY]
-                assert pieces[-1].loop_ns - pieces[0].loop_ns > 5_000_000
+                assert pieces[-1].loop_ns - pieces[0].loop_ns > 9_000_000
 
     run(scenario())
     assert len(server.peers) == 1
@@ -235,8 +243,7 @@ def test_abandoning_and_closing(run, serve, tmp_path):
         async with StockRig(tmp_path, server.url) as rig:
             exchange, dropped = rig.start()
             _, left = rig.start()
-            while "BODY" not in rig.story(1) + rig.story(2):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await until(lambda: "BODY" in rig.story(1) + rig.story(2))
             rig.sender.abandon(exchange)
             rig.sender.abandon(exchange)
             await asyncio.sleep(0.05)
@@ -245,7 +252,7 @@ def test_abandoning_and_closing(run, serve, tmp_path):
         assert not left.done()
 
     run(scenario())
-    assert all(closed.acquire(timeout=5) for _ in server.peers)
+    assert all(closed.acquire(timeout=20) for _ in server.peers)
 
 
 def test_a_fault_of_ours_ends_the_exchange(on_asyncio, serve, tmp_path):

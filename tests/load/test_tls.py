@@ -191,7 +191,7 @@ def test_ends(run, serve, tmp_path, contexts, case):
         tls.say_goodbye() if in_order else tls.flush()
         if in_order:
             # The end must be seen in the close_notify itself.
-            over.wait(5)
+            over.wait(20)
 
     over = threading.Event()
     server = serve(script)
