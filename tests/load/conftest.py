@@ -60,6 +60,6 @@ def server_context(authority: trustme.CA) -> ssl.SSLContext:
 @pytest.fixture
 def client_context(authority: trustme.CA) -> ssl.SSLContext:
     """A client's side of TLS that trusts the authority."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(context)
     return context
