@@ -194,6 +194,7 @@ class Connection:
     def on_message_begin(self) -> None:
         """Called by llhttp: a message that nobody asked for ends the connection's use."""
         self._sized = False
+        self.answered = True
         if self._complete or not self.key:
             self._complete = True
             self.reusable = False
@@ -314,7 +315,6 @@ class Connection:
         )
         end = start + size
         tape.position = end
-        self.answered = True
         try:
             self._parser.feed_data(tape.view[start:end])
         except MISFRAMED as error:

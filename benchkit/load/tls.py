@@ -157,5 +157,4 @@ class TlsConnection(Connection):
                 return True
             HEADER.pack_into(tape.buffer, position, size, _WIRE, 0, self.key, 0, loop_ns, kernel)
             tape.position = start + size
-            self.answered = True
             self._parser.feed_data(tape.view[start : start + size])
