@@ -66,8 +66,8 @@ def test_times_agree_with_the_servers_own(reported, say):
     """Of the same requests, TTFT, latency and gaps are the server's own plus a few ms of its front end.
 
     The server's clock for a request starts behind its HTTP front end, and it notes a token's time before it
-    writes it: our times are later, never earlier. By how much was measured on two cores: 3-8 ms for the whole,
-    4-12 ms for the first token, which waits for a core beside the engine's work. Where the client was kept from
+    writes it: our times are later, never earlier. By how much was measured on two cores: 2-8 ms for the whole,
+    3-12 ms for the first token, which waits for a core beside the engine's work. Where the client was kept from
     a core, the first tokens that shared a read are only known to lie before their stamp; the verdict says so.
     """
     run, _ = reported
@@ -110,10 +110,10 @@ def test_times_agree_with_the_servers_own(reported, say):
 def test_numbers_agree_with_vllm_bench_serve(vllm_server, vllm_bench, scrape, tmp_path, say):
     """On one server in turns, output tokens are equal and TPOT is within 10 %, by medians of three.
 
-    A machine that does other things serves one run slower than the next, which the server's own pace tells.
-    So our TPOT must be the server's own in each of our runs, both tools' must stand to each other as the
-    server's own in their runs, and where that was the same for both, so must theirs be. Until it is, a few more
-    rounds are made.
+    A machine that does other things serves one run slower than the next, which the server's own pace tells, and
+    keeps a client from reading. So our TPOT must be the server's own in each of our runs; both tools' must stand
+    to each other as the server's own in their runs; and where the machine was even, they must be equal. Until
+    then, a few more rounds are made.
     """
     comparison = Comparison(vllm_server.url, MODEL, vllm_bench, scrape, tmp_path)
     while comparison.rounds < ROUNDS or (not comparison.is_even() and comparison.rounds < MOST_ROUNDS):
