@@ -77,9 +77,7 @@ class Transcriber:
             moved = self._read_segment(paths[place]) or moved
             if place + 1 == len(names):
                 return moved
-            # The next segment exists, so this one grows no more; what came since the last look is read first.
-            if self._read_segment(paths[place]):
-                continue
+            # The next segment was there before this one was read: it had grown to its end.
             state.segment, state.offset = names[place + 1], 0
             self._checkpoint()
             paths[place].unlink()
@@ -153,7 +151,8 @@ class Transcriber:
         state = self.state
         answers, conduct = state.answers, state.conduct
         unpack, header_size, wire = _HEADER.unpack_from, HEADER_SIZE, int(Kind.WIRE)
-        start_ns, offset_ns = state.start_ns, conduct.offset_ns
+        start_ns = state.start_ns
+        kernel_start_ns = start_ns + conduct.offset_ns
         window_ns, window_end_ns = conduct.window_ns, conduct.window_end_ns
         lags_ns: list[int] = []
         position, end, reads, newest_ns = 0, len(data), 0, 0
@@ -167,19 +166,20 @@ class Transcriber:
             newest_ns = loop_ns or newest_ns
             if kind != wire:
                 self._other(kind, detail, key, loop_ns, data[start:stop])
-                start_ns, offset_ns = state.start_ns, conduct.offset_ns
+                start_ns = state.start_ns
+                kernel_start_ns = start_ns + conduct.offset_ns
                 window_ns, window_end_ns = conduct.window_ns, conduct.window_end_ns
             elif (answer := answers.get(key)) is not None:
                 reads += 1
                 moment = stamp = loop_ns - start_ns
                 if seconds:
-                    stamp = seconds * _NANO + nanoseconds - offset_ns - start_ns
+                    stamp = seconds * _NANO + nanoseconds - kernel_start_ns
                     lag_ns = moment - stamp
                     if lag_ns < 0 or stamp < answer.last_ns:
                         # A receive time after the reading, or before that of an earlier read: the wall clock
                         # was moved between two looks at it. What holds then is the loop's time.
                         conduct.note_step(max(-lag_ns, answer.last_ns - stamp))
-                        stamp, lag_ns = max(moment, answer.last_ns), 0
+                        stamp, lag_ns = moment, 0
                     if answer.lag_max_ns is None or lag_ns > answer.lag_max_ns:
                         answer.lag_max_ns = lag_ns
                     if window_ns <= loop_ns <= window_end_ns:

@@ -64,10 +64,10 @@ def test_days_of_ticks_take_no_more_room_than_minutes():
     for step in range(20_000):
         tick(conduct, step * steps_ms, cpu_ms=step * steps_ms * 0.3)
     assert len(pickle.dumps(conduct)) < 100_000
-    conduct.window_end_ns = 15_000 * steps_ms * MS
+    conduct.window_end_ns = 2_000 * steps_ms * MS
     usage = conduct.usage()
     assert usage.cpu_ns / usage.wall_ns == pytest.approx(0.3)
-    assert usage.wall_ns == pytest.approx(conduct.window_end_ns, rel=0.01)
+    assert usage.wall_ns == pytest.approx(conduct.window_end_ns, rel=0.02)
 
 
 def test_the_longest_gap_of_the_loop_is_the_windows():

@@ -81,6 +81,7 @@ def test_the_offset_of_the_clocks_is_followed(tmp_path):
     for at_ms, data in timed(ANSWER[1:], first_ms=70):
         tape.offset_ns += 10_000
         tape.tick(at_ms - 1)
+        tape.note(stopped_by=None)
         tape.read(1, at_ms, data)
     tape.end(1, 200)
     tape.flush()

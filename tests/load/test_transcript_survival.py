@@ -162,7 +162,7 @@ def test_segments_go_when_they_are_done(original, tmp_path):
     assert segments(place, 0) == [last]
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(st.data())
 def test_following_a_tape_as_it_grows(original, tmp_path_factory, data):
     """Read after any growth, records torn anywhere, by ever new transcribers: one look's rows."""

@@ -122,7 +122,7 @@ class Listener:
         self.complete = True
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.data())
 def test_llhttp_agrees(data):
     """On answers of any chunks, cut at any bytes, the decoder and the engine's parser say the same."""
@@ -141,7 +141,7 @@ def test_llhttp_agrees(data):
     assert decoded(pieces)[1:] == (listener.body, listener.complete)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.binary(max_size=60), st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", head(), SIZED]))
 def test_garbage_is_refused_by_name(garbage, front):
     """Whatever follows whatever: bytes come out, or ``MalformedAnswer``."""
