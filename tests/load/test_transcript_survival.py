@@ -1,6 +1,5 @@
 """Whatever dies, and whenever, a tape becomes the same rows: nothing lost, nothing twice."""
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -248,22 +247,23 @@ def test_an_empty_folder_is_no_error(tmp_path):
 
 
 def peak_mib(folder: Path) -> float:
-    """Runs the process over a closed tape; its peak of resident memory."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchkit.load.transcribe", str(folder), "0"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+    """Runs the process over a closed tape; its peak of resident memory (what it was forked from left out)."""
+    code = (
+        "import sys; from benchkit.load.transcribe import main; assert main(sys.argv[1:]) == 0;"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-    assert process.returncode == 0
-    return usage.ru_maxrss / 1024
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder), "0"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return int(done.stdout.splitlines()[-1]) / 1024
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
 def test_a_long_tape_needs_no_more_memory_than_a_short_one(tmp_path):
     """200 MB of tape are transcribed in bounded memory, and its segments vanish on the way."""
     peaks = []
@@ -282,5 +282,5 @@ def test_a_long_tape_needs_no_more_memory_than_a_short_one(tmp_path):
     assert size > 200e6
     short, long = peaks
     print(f"peaks of {short:.0f} and {long:.0f} MiB")
-    assert long < 250
-    assert long - short < 50
+    assert long < 150
+    assert long - short < 40
