@@ -170,7 +170,7 @@ class StampedSender:
             context,
             reuse,
         )
-        self._readiness = make_readiness(loop)
+        self._readiness = make_readiness(loop, gather=True)
         self._stamping = KernelStamping()
         self._idle: list[Connection] = []
         self._opening: dict[Connection, _Opening] = {}
