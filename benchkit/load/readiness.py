@@ -19,8 +19,8 @@ _GATHER_NS = 500_000
 _COUNT = 64
 _BUSY_NS = 160_000
 """Reads nearer to one another than this on average (some 6,000 a second) are worth a wait."""
-_WORTH_IT = 3
-"""Fewer reads than this in one look are not."""
+_JUDGED_NS = 100_000_000
+"""How long a lull must last before each read is met at once again: paced streams come in clumps."""
 
 
 class Readiness(Protocol):
@@ -145,11 +145,14 @@ class GatheringReadiness(EpollReadiness):
         taken = super()._ready()
         if self._epoll.closed:
             return
-        if taken >= _WORTH_IT:
-            self._timer.set(time.monotonic_ns() + _GATHER_NS)
+        now = time.monotonic_ns()
+        self._counted += taken
+        if now - self._counted_from_ns > _JUDGED_NS:
+            self._gathering = self._counted * _BUSY_NS > now - self._counted_from_ns
+            self._counted, self._counted_from_ns = 0, now
+        if self._gathering:
+            self._timer.set(now + _GATHER_NS)
         else:
-            self._gathering = False
-            self._counted, self._counted_from_ns = 0, time.monotonic_ns()
             self._loop.add_reader(self._epoll.fileno(), self._ready)
 
 
