@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchkit.load.priority import give_way
 from benchkit.records.kinds import Phase
 
 FRAME = struct.Struct("<IIIq")
 """Lengths of the name, the metadata and the body; due ns (-1: when a slot falls free)."""
 _READ_SIZE = 262_144
+_FIRST_FRAMES = 1_100
+"""After these a worker has all that it holds ready, and drawing more has time."""
 _ENOUGH_ITEMS = 1_024
 _ENOUGH_BYTES = 4 * 1024 * 1024
 
@@ -153,6 +156,8 @@ def _pump(source: Callable[[], Iterator[bytes]], fd: int) -> None:
         with open(fd, "wb", buffering=65_536) as pipe:
             for count, frame in enumerate(source()):
                 pipe.write(frame)
+                if count == _FIRST_FRAMES:
+                    give_way()
                 if count < 64:
                     pipe.flush()
     except BrokenPipeError:

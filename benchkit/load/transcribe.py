@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchkit.load.priority import give_way_to_all
 from benchkit.load.transcriber import Transcriber
 from benchkit.records.atomic import is_disk_full
 
@@ -45,7 +46,7 @@ def transcribe(folder: Path, worker: int, *, repeat: int) -> dict[str, Any]:
 def main(arguments: list[str]) -> int:
     """Follows one worker until its tape is closed or the worker is gone."""
     if arguments[2:] != ["ordinary"]:
-        _be_humble()
+        give_way_to_all()
     transcriber = Transcriber(Path(arguments[0]), int(arguments[1]))
     try:
         behind_max_ns = _follow(transcriber)
@@ -55,18 +56,6 @@ def main(arguments: list[str]) -> int:
         return 1
     _say("facts", **facts, transcriber_behind_max_ns=behind_max_ns)
     return 0
-
-
-def _be_humble() -> None:
-    """Takes only the processor time that nobody else wants, where the platform can say so."""
-    with contextlib.suppress(OSError):
-        # Linux shares processor time between sessions first (autogroups): niceness counts only within one.
-        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
-    with contextlib.suppress(AttributeError, OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        return
-    with contextlib.suppress(OSError):
-        os.nice(19)
 
 
 def _follow(transcriber: Transcriber) -> int:
