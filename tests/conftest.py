@@ -18,7 +18,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips what needs more than a newcomer's machine has, and says what."""
     missing = {
         "chromium": None if CHROMIUM else "needs Chromium (Debian: apt install chromium)",
-        "vllm": None if VLLM_PYTHON else "needs BENCHKIT_VLLM_PYTHON, a Python that has vLLM (see .ci/vllm.sh)",
+        "vllm": None
+        if VLLM_PYTHON
+        else "needs BENCHKIT_VLLM_PYTHON, a Python that has vLLM (see .ci/vllm.sh)",
         "root": None if os.geteuid() == 0 else "needs root",
     }
     for item in items:
@@ -43,5 +45,3 @@ def embedded() -> Iterator[ServerProcess]:
     """The embedded server, fast: first token after 20 ms, then one every 2 ms."""
     with serving.start(preset="fixed", server_args={"ttft_ms": 20, "gap_ms": 2}) as server:
         yield server
-
-

@@ -30,8 +30,12 @@ def test_links_between_pages_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_on_pages_exist(page):
     """Every `benchkit …` line of a code block names a command and options that there are."""
-    lines = [line for block in re.findall(r"```(?:sh|bash|console)?\n(.*?)```", page.read_text(), flags=re.DOTALL)
-             for line in block.splitlines() if line.strip().startswith("benchkit ")]
+    lines = [
+        line
+        for block in re.findall(r"```(?:sh|bash|console)?\n(.*?)```", page.read_text(), flags=re.DOTALL)
+        for line in block.splitlines()
+        if line.strip().startswith("benchkit ")
+    ]
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
         command = main.commands.get(words[0])

@@ -41,9 +41,14 @@ def _kind(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
     origin = get_origin(annotation) or annotation
-    return {dict: "mapping", tuple: "list", str: "text", bool: "true or false", int: "whole number", float: "number"}[
-        origin
-    ]
+    return {
+        dict: "mapping",
+        tuple: "list",
+        str: "text",
+        bool: "true or false",
+        int: "whole number",
+        float: "number",
+    }[origin]
 
 
 if __name__ == "__main__":

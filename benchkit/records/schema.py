@@ -11,7 +11,16 @@ import pyarrow as pa
 
 from benchkit.records.kinds import ErrorKind, Outcome, Phase, TokenSource
 
-__all__ = ["CHUNK_COLUMNS", "REQUESTS", "SCHEMA_VERSION", "TELEMETRY", "ErrorKind", "Outcome", "Phase", "TokenSource"]
+__all__ = [
+    "CHUNK_COLUMNS",
+    "REQUESTS",
+    "SCHEMA_VERSION",
+    "TELEMETRY",
+    "ErrorKind",
+    "Outcome",
+    "Phase",
+    "TokenSource",
+]
 
 SCHEMA_VERSION = 1
 
@@ -61,10 +70,14 @@ REQUESTS = pa.schema(
         _field("prompt_hash", _TEXT, "first 16 hex digits of the SHA-256 of the request body"),
         _field("bytes_received", _I64, "bytes of the answer, heads and framing included"),
         _field("pickup_lag_max_ns", _I64, "largest loop time - kernel time of its reads"),
-        _field("chunk_ns", pa.list_(_I64), "ns of each token-bearing event: kernel's time where there is one"),
+        _field(
+            "chunk_ns", pa.list_(_I64), "ns of each token-bearing event: kernel's time where there is one"
+        ),
         _field("chunk_loop_ns", pa.list_(_I64), "ns of the same by the event loop"),
         _field("chunk_tokens", pa.list_(pa.int32()), "tokens in each; null list when unknown"),
-        _field("chunk_shared", pa.list_(pa.bool_()), "true: censored, another token-bearing event ended the read"),
+        _field(
+            "chunk_shared", pa.list_(pa.bool_()), "true: censored, another token-bearing event ended the read"
+        ),
     ],
     metadata={"benchkit_schema": str(SCHEMA_VERSION)},
 )

@@ -330,7 +330,8 @@ def test_limits_of_this_machine_are_told(embedded, tmp_path):
         "import sys\n"
         "if 'benchkit.load.worker' in ' '.join(sys.orig_argv):\n"
         "    import benchkit.load.limits as limits, resource\n"
-        "    limits.raise_descriptor_limit = lambda needed: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)) or 40\n"
+        "    files = resource.RLIMIT_NOFILE\n"
+        "    limits.raise_descriptor_limit = lambda needed: resource.setrlimit(files, (40, 40)) or 40\n"
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(tmp_path))
