@@ -356,7 +356,8 @@ def test_an_abandoned_exchange_is_never_heard_of(run, serve, tmp_path):
             async def scenario():
                 async with Rig(tmp_path, [server.endpoint]) as rig:
                     waiting = [rig.start() for _ in range(2)]
-                    await until(lambda: any(record.kind == Kind.WIRE for record in rig.taped()))
+                    await until(lambda: {Kind.SENT, Kind.WIRE} <= {record.kind for record in rig.taped()})
+                    await until(lambda: sum(record.kind == Kind.SENT for record in rig.taped()) == 2)
                     for exchange, _ in waiting:
                         rig.sender.abandon(exchange)
                         assert closed.acquire(timeout=20)
