@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 import benchkit
+from benchkit.cli import _exit_code
 
 QUICK = [
     "-p",
@@ -54,11 +56,11 @@ def test_help_is_quick_and_imports_only_the_command_line():
         "heavy = {'pandas', 'numpy', 'pydantic', 'httpx', 'altair', 'scipy', 'IPython', 'pyarrow'} & set(sys.modules)\n"
         "print('heavy:', sorted(heavy))"
     )
-    best = min(_seconds(lambda: command("--help")) for _ in range(3))
+    best = min(_seconds(lambda: command("--help")) for _ in range(5))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert "heavy: []" in done.stdout
-    assert best < 0.5 or os.getloadavg()[0] > 2
+    assert best < 0.5
 
 
 def _seconds(call):
@@ -134,29 +136,40 @@ def test_an_unreachable_server_exits_with_1(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_missed_objective_exits_with_4_only_when_asked(embedded, tmp_path):
-    """--check-slo turns a missed objective into exit code 4."""
-    pairs = [
-        "-p",
-        "url",
-        embedded.url,
-        "-p",
-        "slo",
-        "p50 ttft < 1ms",
-        "-p",
-        "warmup_s",
-        "0.5",
-        "-p",
-        "output_tokens_spread",
-        "0.5",
-    ]
-    missed = command("run", *QUICK, *pairs, "--out", tmp_path, "--check-slo")
-    ignored = command("run", *QUICK, *pairs, "--out", tmp_path)
+@pytest.mark.parametrize(
+    ("status", "validity", "objective", "code"),
+    [
+        ("complete", "valid", "meets", 0),
+        ("complete", "suspect", "meets", 0),
+        ("complete", "invalid", "fails", 3),
+        ("complete", "valid", "fails", 4),
+        ("complete", "valid", "undecided", 4),
+        ("failed", "valid", "meets", 1),
+        ("interrupted", "invalid", "fails", 130),
+    ],
+)
+def test_what_a_run_was_decides_the_exit_code(status, validity, objective, code):
+    """Interrupted and failed come before invalid, invalid before a missed objective."""
+    done = SimpleNamespace(
+        manifest={"status": status}, verdict=validity, summary={"slo": [{"verdict": objective}]}
+    )
+    assert _exit_code(done, check_slo=True) == code
+    assert _exit_code(done, check_slo=False) == (0 if code == 4 else code)
 
-    assert missed.returncode in {4, 3}
-    assert ignored.returncode in {0, 3}
-    if missed.returncode == 3:
-        pytest.fail(missed.stdout[-800:])
+
+def test_a_missed_objective_exits_with_4_only_when_asked(embedded, tmp_path):
+    """--check-slo turns a missed objective into exit code 4; a machine that spoils a run gets two more tries."""
+    pairs = ["-p", "url", embedded.url, "-p", "slo", "p50 ttft < 1ms", "-p", "output_tokens_spread", "0.5"]
+
+    def valid(*more):
+        for _ in range(3):
+            done = command("run", *QUICK, *pairs, "--out", tmp_path, *more)
+            if done.returncode != 3:
+                break
+        return done
+
+    assert valid("--check-slo").returncode == 4
+    assert valid().returncode == 0
 
 
 def test_dry_run_sends_nothing(tmp_path):

@@ -1,5 +1,6 @@
 """Control calls against real servers, good and odd ones."""
 
+import base64
 import json
 import socket
 import threading
@@ -301,3 +302,12 @@ def test_error_statuses_of_completions_are_answers(server, open_client):
     said = client.complete({}, "completions").error_text()
     assert said.startswith("no no")
     assert len(said) == 200
+
+
+def test_a_url_with_a_user_stands_for_a_header():
+    """User name and password of a URL are the load's basic authorization, percent signs decoded."""
+    from benchkit.target import basic_authorization
+
+    assert basic_authorization("http://127.0.0.1:1/v1") == {}
+    told = basic_authorization("http://us%40er:p%3Ass@127.0.0.1:1")
+    assert base64.b64decode(told["authorization"].removeprefix("Basic ")) == b"us@er:p:ss"

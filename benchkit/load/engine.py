@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchkit.load.clock import make_timer, realtime_offset_ns
+from benchkit.load.clock import forced_fallbacks, realtime_offset_ns
 from benchkit.load.feed import Feed, Item
 from benchkit.load.sender import Exchange, Failure, Sender
 from benchkit.load.spec import TICK_NS, LoadSpec
 from benchkit.load.tape import TICK_DATA, Kind, TapeWriter
 from benchkit.records.kinds import ErrorKind, Outcome, Phase
+from benchkit.timer import make_timer
 
 _SHED = frozenset((429, 503))
 _JUDGED_FROM = 20
@@ -58,7 +59,8 @@ class Engine:
     ) -> None:
         self._spec, self._worker, self._tape, self._feeds, self._head = spec, worker, tape, feeds, head
         self._loop = asyncio.get_running_loop()
-        self._timer = make_timer(self._loop, self._send_due) if not spec.closed else None
+        precise = "timerfd" not in forced_fallbacks()
+        self._timer = None if spec.closed else make_timer(self._loop, self._send_due, precise=precise)
         self._cap = spec.cap_of(worker)
         self._held: deque[tuple[Item, int, int]] = deque()
         self._starved: deque[int] = deque()
@@ -215,13 +217,14 @@ class Engine:
 
     def _take(self, feed: Feed, phase: Phase) -> Item | None:
         item = feed.take()
-        if feed.hungry and phase not in self._watched:
+        if feed.low and phase not in self._watched:
             self._watched.add(phase)
             self._loop.add_reader(feed.fd, self._refill, phase)
         return item
 
     def _refill(self, phase: Phase) -> None:
         feed = self._feeds[phase]
+        was_empty = not len(feed)
         feed.read()
         if feed.hungry:
             if phase not in self._watched:
@@ -233,7 +236,7 @@ class Engine:
             self.stop("plan_process_died")
         if not self._sending:
             return
-        if self._timer is not None:
+        if self._timer is not None and (was_empty or feed.ended):
             self._send_due()
         while self._starved and len(feed):
             self._slot_free(self._starved.popleft())

@@ -21,7 +21,8 @@ from benchkit.records.kinds import Phase
 
 FRAME = struct.Struct("<IIIq")
 """Lengths of the name, the metadata and the body; due ns (-1: when a slot falls free)."""
-_READ_SIZE = 262_144
+_READ_SIZE = 8_192
+"""Small, since what is read is taken apart at once: a send that falls due meanwhile must not wait for it."""
 _FIRST_FRAMES = 1_100
 """After these a worker has all that it holds ready, and drawing more has time."""
 _ENOUGH_ITEMS = 1_024
@@ -70,8 +71,13 @@ class Feed:
 
     @property
     def hungry(self) -> bool:
-        """Whether more should be read."""
+        """Whether more should be read, once reading has begun."""
         return not self.ended and len(self._items) < _ENOUGH_ITEMS and self._bytes < _ENOUGH_BYTES
+
+    @property
+    def low(self) -> bool:
+        """Whether reading should begin: half of what is enough is gone."""
+        return not self.ended and (len(self._items) < _ENOUGH_ITEMS // 2 and self._bytes < _ENOUGH_BYTES // 2)
 
     def peek(self) -> Item | None:
         """The next item, left in place."""

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from benchkit.load.clock import KernelTimer, forced_fallbacks, kernel_times_available
+from benchkit.load.clock import forced_fallbacks, kernel_times_available
+from benchkit.timer import KernelTimer
 
 _BATCH = 256
 _GATHER_NS = 500_000

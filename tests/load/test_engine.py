@@ -1,6 +1,7 @@
 """The engine keeps its promises about when requests leave, and about how a load ends."""
 
 import asyncio
+import signal
 import time
 
 import numpy as np
@@ -354,3 +355,50 @@ def test_more_connections_than_ports_are_refused(monkeypatch, tmp_path):
         limits.check_ports(1001)
     monkeypatch.setattr(limits, "_PORT_RANGE", tmp_path / "nothing")
     assert limits.check_ports(1001) is None
+
+
+async def until(holds):
+    """Waits for a condition."""
+    for _ in range(400):
+        if holds():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it never came true")
+
+
+def test_a_starved_transcriber_is_replaced_when_the_load_is_over(embedded, tmp_path):
+    """A transcriber that gets no processor time holds a finished load up for a second or two, and loses nothing."""
+
+    async def starve(launcher):
+        await until(lambda: launcher.progress.sent > 0)
+        launcher._members[0].transcriber.send_signal(signal.SIGSTOP)
+
+    spec = spec_for(embedded.url, load="concurrent", concurrency=3, duration_s=2.0)
+    began = time.monotonic()
+    done = asyncio.run(load_async(tmp_path, spec, during=starve))
+
+    assert time.monotonic() - began < 12
+    assert set(done.requests.outcome) == {"ok"}
+    assert sorted(done.requests["index"]) == list(range(len(done.requests)))
+    assert done.result.stopped_by is None
+
+
+def test_a_fault_of_our_own_ends_the_load(embedded, tmp_path, monkeypatch):
+    """An exception in a callback of the worker stops the load by name; what was taped is kept."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'benchkit.load.worker' in ' '.join(sys.orig_argv):\n"
+        "    from benchkit.load.engine import Engine\n"
+        "    done = Engine._done\n"
+        "    def broken(self, exchange, status, failure):\n"
+        "        if exchange.key == 10:\n"
+        "            raise ZeroDivisionError('a fault of our own')\n"
+        "        done(self, exchange, status, failure)\n"
+        "    Engine._done = broken\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = load(tmp_path, embedded.url, load="concurrent", concurrency=3, duration_s=30.0)
+
+    assert done.result.stopped_by == "client_error"
+    assert (done.requests.outcome == "ok").sum() >= 5
+    assert "a fault of our own" in (tmp_path / "worker-0.log").read_text()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from benchkit.serving.simulated.engines import Emission, Engine, EngineRequest
-from benchkit.serving.simulated.timer import PreciseTimer
+from benchkit.timer import make_timer
 
 
 class Pacer:
@@ -28,7 +28,7 @@ class Pacer:
         self.engine = engine
         self._deliver = deliver
         self._quantum_ns = quantum_ns
-        self._timer = PreciseTimer(loop, self._on_timer)
+        self._timer = make_timer(loop, self._on_timer)
         self._armed_ns: int | None = None
         self._ran_ns = 0
         self._delivering = False
