@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,11 +168,17 @@ def serve(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) -> None:
             f"detached as {server.state.name}; end it with: benchkit stop {server.state.name}", err=True
         )
         return
+    asked = threading.Event()
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a KeyboardInterrupt may be lost in whatever it interrupts
+        signal.signal(number, lambda *_: asked.set())
     click.echo("serving until Ctrl-C", err=True)
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     try:
         while server.is_alive():
-            time.sleep(_LOOK_S)
+            if asked.wait(_LOOK_S):
+                raise KeyboardInterrupt
     finally:
         server.stop()
     raise ServerError(f"the server ended by itself; the end of its log:\n{server.log_tail()}")

@@ -215,20 +215,24 @@ def test_servers_are_started_listed_and_stopped(tmp_path):
 def test_serve_ends_with_ctrl_c(tmp_path):
     """A server in the foreground ends with its command, and leaves nothing behind."""
     environment = {**os.environ, "BENCHKIT_STATE_DIR": str(tmp_path)}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "benchkit", "serve"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-    )
-    url = process.stdout.readline().strip()
-    assert url.startswith("http://127.0.0.1:")
-    time.sleep(1.0)
-    assert process.poll() is None
-    assert httpx.get(url + "/health").status_code == 200
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    ) as process:
+        try:
+            url = process.stdout.readline().strip()
+            assert url.startswith("http://127.0.0.1:")
+            time.sleep(1.0)
+            assert process.poll() is None
+            assert httpx.get(url + "/health").status_code == 200
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130
     assert command("servers", "--json", env=environment).stdout.strip() == "[]"
 
 

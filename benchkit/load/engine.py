@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from benchkit.load.clock import forced_fallbacks, realtime_offset_ns
 from benchkit.load.feed import Feed, Item
+from benchkit.load.readiness import Due
 from benchkit.load.sender import Exchange, Failure, Sender
 from benchkit.load.spec import TICK_NS, LoadSpec
 from benchkit.load.tape import TICK_DATA, Kind, TapeWriter
@@ -23,8 +24,8 @@ _JUDGED_FROM = 20
 _PAUSE_AFTER_FAILURE_S = 0.1
 _READY_ITEMS = 64
 _TEXT_KEPT = 200
-_SPIN_NS = 40_000
-"""A due time nearer than this is awaited on the spot: re-arming a timer costs as much."""
+_LEAD_NS = 60_000
+"""What a wake-up from idle takes: the timer is set so much early, and what is left is waited for on the spot."""
 _monotonic_ns = time.monotonic_ns
 
 
@@ -61,6 +62,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         precise = "timerfd" not in forced_fallbacks()
         self._timer = None if spec.closed else make_timer(self._loop, self._send_due, precise=precise)
+        self.due = None if spec.closed else Due(self._send_due)
         self._cap = spec.cap_of(worker)
         self._held: deque[tuple[Item, int, int]] = deque()
         self._starved: deque[int] = deque()
@@ -271,6 +273,8 @@ class Engine:
 
     def _send_due(self) -> None:
         assert self._timer is not None
+        assert self.due is not None
+        self.due.at_ns = Due.NEVER_NS
         while self._sending:
             feed, phase, base_ns = self._feed()
             item = feed.peek()
@@ -283,8 +287,9 @@ class Engine:
                 continue
             due_ns = base_ns + item.due_ns
             wait_ns = due_ns - _monotonic_ns()
-            if wait_ns > _SPIN_NS:
-                self._timer.set(due_ns)
+            if wait_ns > _LEAD_NS:
+                self.due.at_ns = due_ns - _LEAD_NS
+                self._timer.set(due_ns - _LEAD_NS)
                 return
             while wait_ns > 0:
                 wait_ns = due_ns - _monotonic_ns()

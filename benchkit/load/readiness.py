@@ -22,6 +22,7 @@ _BUSY_NS = 160_000
 """Reads nearer to one another than this on average (some 6,000 a second) are worth a wait."""
 _JUDGED_NS = 100_000_000
 """How long a lull must last before each read is met at once again: paced streams come in clumps."""
+_monotonic_ns = time.monotonic_ns
 
 
 class Readiness(Protocol):
@@ -37,6 +38,22 @@ class Readiness(Protocol):
 
     def close(self) -> None:
         """Forgets all."""
+
+
+class Due:
+    """The one thing that must not wait behind reads.
+
+    Attributes:
+        at_ns: from when on it is called, CLOCK_MONOTONIC; what is called sets the next time.
+        call: what is called.
+    """
+
+    __slots__ = ("at_ns", "call")
+
+    NEVER_NS = 1 << 62
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.at_ns, self.call = self.NEVER_NS, call
 
 
 class LoopReadiness:
@@ -71,8 +88,8 @@ class EpollReadiness:
 
     name = "epoll"
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, due: Due | None = None) -> None:
+        self._loop, self._due = loop, due
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[], None]] = {}
         loop.add_reader(self._epoll.fileno(), self._ready)
@@ -97,12 +114,14 @@ class EpollReadiness:
         self._callbacks.clear()
 
     def _ready(self) -> int:
-        callbacks = self._callbacks
+        callbacks, due = self._callbacks, self._due
         ready = self._epoll.poll(0, _BATCH)
         for fd, _ in ready:
             callback = callbacks.get(fd)
             if callback is not None:
                 callback()
+            if due is not None and _monotonic_ns() >= due.at_ns:
+                due.call()
         return len(ready)
 
 
@@ -116,8 +135,8 @@ class GatheringReadiness(EpollReadiness):
 
     name = "gathering"
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
+    def __init__(self, loop: asyncio.AbstractEventLoop, due: Due | None = None) -> None:
+        super().__init__(loop, due)
         self._timer = KernelTimer(loop, self._look)
         self._gathering = False
         self._counted = 0
@@ -157,16 +176,19 @@ class GatheringReadiness(EpollReadiness):
             self._loop.add_reader(self._epoll.fileno(), self._ready)
 
 
-def make_readiness(loop: asyncio.AbstractEventLoop, *, gather: bool = False) -> Readiness:
+def make_readiness(
+    loop: asyncio.AbstractEventLoop, *, gather: bool = False, due: Due | None = None
+) -> Readiness:
     """The cheapest way that this platform has.
 
     Args:
         loop: the event loop.
         gather: whether reads may wait for one another; only for those whose times are the kernel's.
+        due: looked at between two reads, where one epoll serves them all.
     """
     forced = forced_fallbacks()
     if not hasattr(select, "epoll") or "epoll" in forced:
         return LoopReadiness(loop)
     if gather and kernel_times_available() and "timerfd" not in forced:
-        return GatheringReadiness(loop)
-    return EpollReadiness(loop)
+        return GatheringReadiness(loop, due)
+    return EpollReadiness(loop, due)

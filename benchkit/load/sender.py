@@ -18,7 +18,7 @@ import httptools
 from benchkit.errors import Unreachable
 from benchkit.load.clock import KernelStamping
 from benchkit.load.connection import Connection, ConnectionEnded, Endpoint
-from benchkit.load.readiness import make_readiness
+from benchkit.load.readiness import Due, make_readiness
 from benchkit.load.tape import SENT_DATA, Kind, TapeWriter
 from benchkit.load.tls import TlsConnection
 from benchkit.records.kinds import ErrorKind
@@ -162,6 +162,7 @@ class StampedSender:
         context: ssl.SSLContext | None = None,
         *,
         reuse: bool = True,
+        due: Due | None = None,
     ) -> None:
         self._loop, self._tape, self._endpoints, self._context, self._reuse = (
             loop,
@@ -170,7 +171,7 @@ class StampedSender:
             context,
             reuse,
         )
-        self._readiness = make_readiness(loop, gather=True)
+        self._readiness = make_readiness(loop, gather=True, due=due)
         self._stamping = KernelStamping()
         self._idle: list[Connection] = []
         self._opening: dict[Connection, _Opening] = {}

@@ -25,6 +25,7 @@ from benchkit.load.clock import forced_fallbacks, kernel_times_available, realti
 from benchkit.load.engine import Engine
 from benchkit.load.feed import Feed
 from benchkit.load.limits import raise_descriptor_limit
+from benchkit.load.readiness import Due
 from benchkit.load.sender import Sender, StampedSender, resolve
 from benchkit.load.spec import LoadSpec
 from benchkit.load.tape import Kind, TapeWriter
@@ -98,7 +99,7 @@ class Worker:
         engine = self._engine = Engine(
             spec, self._worker, tape, self._feeds, request_head(spec, first["headers"], key)
         )
-        sender = self._make_sender(loop, tape)
+        sender = self._make_sender(loop, tape, engine.due)
         engine.sender = sender
         await engine.fill()
         gc.collect()
@@ -165,14 +166,14 @@ class Worker:
                 tape.position = 0
         tape.close()
 
-    def _make_sender(self, loop: asyncio.AbstractEventLoop, tape: TapeWriter) -> Sender:
+    def _make_sender(self, loop: asyncio.AbstractEventLoop, tape: TapeWriter, due: Due | None) -> Sender:
         spec = self._spec
         if spec.transport == "httpx":
             from benchkit.load.stock import StockSender
 
             return StockSender(loop, tape, spec)
         context = make_context(verify=spec.verify_tls) if spec.scheme == "https" else None
-        return StampedSender(loop, tape, resolve(spec.host, spec.port), context, reuse=spec.reuse)
+        return StampedSender(loop, tape, resolve(spec.host, spec.port), context, reuse=spec.reuse, due=due)
 
     def _broke(self, engine: Engine, context: dict[str, Any]) -> None:
         """A fault of our own in a callback: the load ends, since what it measures can no longer be trusted."""

@@ -136,3 +136,35 @@ def test_only_kernel_times_let_reads_wait(monkeypatch):
         EpollReadiness,
     ]
     assert readiness._GATHER_NS <= 1_000_000
+
+
+@pytest.mark.parametrize("kind", [EpollReadiness, GatheringReadiness])
+def test_what_is_due_does_not_wait_behind_reads(kind):
+    """Between two reads of one look, what has fallen due is called, once for each time that it set."""
+    order = []
+
+    async def scenario():
+        due = readiness.Due(lambda: (order.append("due"), setattr(due, "at_ns", readiness.Due.NEVER_NS)))
+        watched = kind(asyncio.get_running_loop(), due)
+        pairs = [os.pipe() for _ in range(3)]
+        try:
+            for number, (read, write) in enumerate(pairs):
+
+                def reads(number=number, read=read):
+                    os.read(read, 16)
+                    order.append(number)
+                    if number == 1:
+                        due.at_ns = time.monotonic_ns()
+
+                watched.add(read, reads)
+                os.write(write, b"x")
+            await asyncio.sleep(0.05)
+        finally:
+            watched.close()
+            for pair in pairs:
+                for fd in pair:
+                    os.close(fd)
+
+    asyncio.run(scenario())
+    assert sorted(map(str, order)) == ["0", "1", "2", "due"]
+    assert order[order.index(1) + 1] == "due"

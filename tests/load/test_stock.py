@@ -243,7 +243,7 @@ def test_abandoning_and_closing(run, serve, tmp_path):
         async with StockRig(tmp_path, server.url) as rig:
             exchange, dropped = rig.start()
             _, left = rig.start()
-            await until(lambda: "BODY" in rig.story(1) + rig.story(2))
+            await until(lambda: "BODY" in rig.story(1) and "BODY" in rig.story(2))
             rig.sender.abandon(exchange)
             rig.sender.abandon(exchange)
             await asyncio.sleep(0.05)
