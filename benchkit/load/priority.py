@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import platform
+import struct
+import sys
 from pathlib import Path
 
+_SCHED_ATTR = struct.Struct("=IIQiIQQQ")
+"""``struct sched_attr``: size, policy, flags, nice, real-time priority, runtime, deadline, period."""
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+"""Number of the system call by machine: glibc has no function for it."""
+_TURN_NS = 100_000
 _AUTOGROUP = Path("/proc/self/autogroup")
 
 
@@ -27,3 +36,17 @@ def _be_nice(level: int) -> None:
         _AUTOGROUP.write_text(str(level), encoding="ascii")
     with contextlib.suppress(OSError):
         os.nice(level)
+
+
+def be_prompt() -> None:
+    """Asks for short turns at the processor, which come sooner (Linux 6.12 on; elsewhere nothing changes).
+
+    Who wakes up otherwise lets whoever runs finish its turn of some 3 ms, however low that one's priority.
+    Source: sched_setattr(2), Documentation/scheduler/sched-eevdf.rst of the kernel.
+    """
+    number = _SCHED_SETATTR.get(platform.machine()) if sys.platform == "linux" else None
+    if number is None:
+        return
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, os.SCHED_OTHER, 0, nice, 0, _TURN_NS, 0, 0)
+    ctypes.CDLL(None).syscall(number, 0, attributes, 0)

@@ -25,6 +25,7 @@ from benchkit.load.clock import forced_fallbacks, kernel_times_available, realti
 from benchkit.load.engine import Engine
 from benchkit.load.feed import Feed
 from benchkit.load.limits import raise_descriptor_limit
+from benchkit.load.priority import be_prompt
 from benchkit.load.readiness import Due
 from benchkit.load.sender import Sender, StampedSender, resolve
 from benchkit.load.spec import LoadSpec
@@ -231,6 +232,7 @@ def main(arguments: list[str]) -> int:
     feeds = {
         phase: Feed(int(fd)) for phase, fd in zip((Phase.WARMUP, Phase.WINDOW), arguments[2:4], strict=True)
     }
+    be_prompt()
     run = asyncio.run
     if "uvloop" not in forced_fallbacks():
         try:

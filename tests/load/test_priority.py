@@ -1,6 +1,7 @@
 """What helps the load gives way to it."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -28,3 +29,21 @@ def test_a_process_gives_way_within_and_across_sessions(name, nice, policy):
 
     assert done.stdout.split()[:2] == [str(nice), str(getattr(os, policy))]
     assert done.stdout.strip().endswith(f"nice {nice}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="turns of a length that one asks for are Linux's")
+def test_short_turns_are_asked_for_and_priority_is_kept():
+    """The kernel gives back the turn that was asked for, and the niceness that was there before."""
+    code = (
+        "import ctypes, os, struct, benchkit.load.priority as p;"
+        "os.nice(3); p.be_prompt();"
+        "room = ctypes.create_string_buffer(48);"
+        "number = {'x86_64': 315, 'aarch64': 275}[os.uname().machine];"
+        "assert ctypes.CDLL(None).syscall(number, 0, room, 48, 0) == 0;"
+        "print(os.getpriority(os.PRIO_PROCESS, 0), p._SCHED_ATTR.unpack(room.raw)[5])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    nice, turn_ns = done.stdout.split()
+    assert nice == "3"
+    if tuple(map(int, platform.release().split(".")[:2])) >= (6, 12):
+        assert turn_ns == "100000"
