@@ -95,6 +95,11 @@ class VllmEngine:
         else:
             self._scheduler.finish(request)
 
+    def reset_prefix_cache(self) -> None:
+        """Forgets what no request holds."""
+        if self._scheduler.cache is not None:
+            self._scheduler.cache.forget()
+
     def next_ns(self) -> int | None:
         """When the next thing happens; ``None`` while there is nothing to do."""
         times = (

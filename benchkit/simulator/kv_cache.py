@@ -107,3 +107,7 @@ class KvCache:
         self.free += freed
         shared.clear()
         request.blocks = request.hashed = 0
+
+    def forget(self) -> None:
+        """Forgets the content of all blocks that nobody holds."""
+        self._idle.clear()

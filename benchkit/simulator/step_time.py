@@ -71,12 +71,51 @@ class LinearStepTime:
             + self.attention_us_per_pair * batch.pairs
         )
 
-    def duration_ns(self, *, prefill_tokens: int, decoding_requests: int, kv_tokens: int) -> int:
-        """Nanoseconds for a step that computes and reads that much."""
-        microseconds = (
-            self.base_us
-            + self.prefill_us_per_token * prefill_tokens
-            + self.decode_us_per_request * decoding_requests
-            + self.kv_us_per_token * kv_tokens
+
+@dataclass(frozen=True, slots=True)
+class RooflineStepTime:
+    """Duration of a step as the slower of computing and reading memory, and overheads beside it.
+
+    ``max(FLOPs / (peak * mfu), bytes / (bandwidth * mbu)) + all-reduces + base + per request``. Source: the roofline
+    model (Williams, Waterman, Patterson 2009); FLOPs of a transformer: 2 a parameter and token, and 4 * layers *
+    heads * head size a pair of tokens in attention (Kaplan et al. 2020, table 1). Figures are of all devices together.
+    """
+
+    flops_per_s: float
+    """What the devices reach: peak times its utilisation."""
+    bytes_per_s: float
+    """What they read: bandwidth times its utilisation."""
+    flops_per_token: float
+    """Of the weights, for each token computed."""
+    flops_per_pair: float
+    """Of attention, for each pair of a token and one before it."""
+    weight_bytes: float
+    """Read once a step."""
+    kv_bytes_per_token: float
+    """Of keys and values, for each token of context read or written."""
+    base_us: float
+    """Launching a step, sampling."""
+    request_us: float
+    """Preparing each request of the batch, on the host."""
+    reduce_us: float = 0.0
+    """Of all all-reduces of a step together: their latency."""
+    reduce_us_per_token: float = 0.0
+    """And their transfer."""
+
+    def __post_init__(self) -> None:
+        for name in ("flops_per_s", "bytes_per_s", "flops_per_token", "weight_bytes"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give a value above 0")
+
+    def duration_us(self, batch: Batch) -> float:
+        """Microseconds for a step with that batch."""
+        tokens = batch.prefill_tokens + batch.decoding_requests
+        flops = self.flops_per_token * tokens + self.flops_per_pair * (batch.pairs + batch.kv_tokens)
+        read = self.weight_bytes + self.kv_bytes_per_token * (batch.kv_tokens + tokens)
+        return (
+            1e6 * max(flops / self.flops_per_s, read / self.bytes_per_s)
+            + self.reduce_us
+            + self.reduce_us_per_token * tokens
+            + self.base_us
+            + self.request_us * batch.requests
         )
-        return round(microseconds * 1_000)

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchkit.serving.simulated.engines import EngineRequest, FixedEngine, SimpleEngine
+from benchkit.serving.simulated.engines import FixedEngine
+from benchkit.simulator.config import EngineConfig
+from benchkit.simulator.engine import VllmEngine
+from benchkit.simulator.requests import EngineRequest
 from benchkit.simulator.step_time import LinearStepTime
 
 MS = 1_000_000
@@ -18,8 +21,8 @@ def simple(**changes):
     step_time = LinearStepTime(
         base_us=1_000, prefill_us_per_token=10, decode_us_per_request=100, kv_us_per_token=0
     )
-    return SimpleEngine(
-        **({"step_time": step_time, "max_num_seqs": 4, "max_num_batched_tokens": 64} | changes)
+    return VllmEngine(
+        EngineConfig(**({"step_time": step_time, "max_num_seqs": 4, "max_num_batched_tokens": 64} | changes))
     )
 
 

@@ -6,9 +6,10 @@ import time
 import pytest
 
 from benchkit import timer
-from benchkit.serving.simulated.engines import EngineRequest, FixedEngine
+from benchkit.serving.simulated.engines import FixedEngine
 from benchkit.serving.simulated.pacer import Pacer
 from benchkit.serving.simulated.send_log import SendLog
+from benchkit.simulator.requests import EngineRequest
 
 MS = 1_000_000
 

@@ -255,7 +255,7 @@ def test_the_serving_parameters_start_a_server():
 @pytest.mark.parametrize(
     ("preset", "arguments", "error", "says"),
     [
-        ("fast", {}, InvalidParameter, "fixed, simple"),
+        ("fast", {}, InvalidParameter, "h100-llama-3.1-8b, .*simple"),
         ("fixed", {"ttft": 3}, UnknownParameter, "did you mean 'ttft_ms'"),
         ("fixed", {"ttft_ms": "3"}, InvalidParameter, "type float"),
         ("fixed", {"max_num_seqs": True}, InvalidParameter, "type int"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def start(
     """Starts the embedded server in a process of its own and gives it when it is healthy.
 
     Args:
-        preset: ``fixed`` (constant times) or ``simple`` (batches with a step time).
+        preset: ``fixed`` (constant times), ``simple`` (batches with a step time), a name of ``simulator.presets``
+            (hardware and model), or the path of a preset file.
         port: Port of 127.0.0.1; 0 = a free one.
         server_args: Settings laid over the preset's; their names and defaults are in ``settings.Settings``.
         served_model: Name of the model; "" = the setting's.
@@ -53,15 +55,20 @@ def start(
         raise ServerStartError(
             f"cannot listen on 127.0.0.1:{port}: {error.strerror}; port 0 takes a free one"
         ) from None
+    if preset.endswith((".yaml", ".yml")):
+        preset = str(Path(preset).resolve())
     command = [sys.executable, "-m", "benchkit.serving.simulated", "--preset", preset]
     command += ["--listen-fd", str(listener.fileno())]
     if api_key_env:
         command += ["--api-key-env", api_key_env]
+    known = settings_for(preset, {})
     for field in dataclasses.fields(Settings):
-        if field.name in arguments:
-            value = getattr(settings, field.name)
-            if value is not False:
-                command.append("--" + field.name.replace("_", "-") + ("" if value is True else f"={value}"))
+        value = getattr(settings, field.name)
+        if value != getattr(known, field.name):
+            flag = field.name.replace("_", "-")
+            command.append(
+                f"--{'no-' * (value is False)}{flag}" + ("" if isinstance(value, bool) else f"={value}")
+            )
     return launch(
         command,
         backend="simulated",

@@ -19,7 +19,7 @@ from benchkit.errors import BenchkitError
 from benchkit.serving.simulated.app import App
 from benchkit.serving.simulated.http_server import Connection
 from benchkit.serving.simulated.listening import BACKLOG, listening_socket
-from benchkit.serving.simulated.settings import PRESETS, Settings, settings_for
+from benchkit.serving.simulated.settings import Settings, settings_for
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,12 +28,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--host", default="127.0.0.1", help="address to listen on")
     made.add_argument("--port", type=int, default=0, help="0 = a free one; it is printed")
     made.add_argument("--listen-fd", type=int, default=-1, help="serve on this inherited listening socket")
-    made.add_argument("--preset", default="fixed", choices=sorted(PRESETS))
+    made.add_argument("--preset", default="fixed", help="a preset's name, or the path of a preset file")
     made.add_argument("--api-key-env", default="", help="name of the variable with the key to ask for")
     for field in dataclasses.fields(Settings):
         flag = "--" + field.name.replace("_", "-")
         if isinstance(field.default, bool):
-            made.add_argument(flag, action="store_true", default=argparse.SUPPRESS)
+            made.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
         else:
             made.add_argument(flag, type=type(field.default), default=argparse.SUPPRESS)
     return made

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from benchkit.serving.simulated.api import Call
-from benchkit.serving.simulated.engines import Emission, EngineRequest
 from benchkit.serving.simulated.http_server import Exchange
 from benchkit.serving.simulated.tokens import WORDS
+from benchkit.simulator.requests import Emission, EngineRequest
 
 LAST_CHUNK = b"0\r\n\r\n"
 _DONE = b"data: [DONE]\n\n"
@@ -44,12 +44,18 @@ def chunk(payload: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
-def usage(call: Call, completion_tokens: int) -> bytes:
+def usage(call: Call, completion_tokens: int, request: EngineRequest) -> bytes:
     """The JSON of ``usage``."""
-    return b'{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d}' % (
+    details = (
+        b',"prompt_tokens_details":{"cached_tokens":%d}' % request.cached_tokens
+        if call.prompt_details
+        else b""
+    )
+    return b'{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d%b}' % (
         call.prompt_tokens,
         call.prompt_tokens + completion_tokens,
         completion_tokens,
+        details,
     )
 
 
@@ -109,7 +115,7 @@ class WholeAnswer:
             "choices": [{**choice, "stop_reason": None}],
         }
         if not call.faults.no_usage:
-            answer["usage"] = orjson.Fragment(usage(call, call.output_tokens))
+            answer["usage"] = orjson.Fragment(usage(call, call.output_tokens, self.request))
         return orjson.dumps(answer)
 
 
@@ -182,7 +188,11 @@ class StreamedAnswer:
         return (
             self._events
             + b'{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]'
-            + (b',"usage":%b}\n\n' % usage(self._call, 0) if self._call.continuous_usage else b"}\n\n")
+            + (
+                b',"usage":%b}\n\n' % usage(self._call, 0, self.request)
+                if self._call.continuous_usage
+                else b"}\n\n"
+            )
         )
 
     def ending(self, total: int) -> bytes:
@@ -190,7 +200,7 @@ class StreamedAnswer:
         call = self._call
         final = b""
         if call.include_usage:
-            final = chunk(self._events + b'],"usage":%b}\n\n' % usage(call, total))
+            final = chunk(self._events + b'],"usage":%b}\n\n' % usage(call, total, self.request))
         return final + (b"" if call.faults.no_done else chunk(_DONE)) + LAST_CHUNK
 
     def next_words(self, tokens: int) -> bytes:
@@ -213,7 +223,7 @@ class StreamedAnswer:
 
     def _event_end(self, total: int) -> bytes:
         if self._call.continuous_usage:
-            return b',"usage":%b}\n\n' % usage(self._call, total)
+            return b',"usage":%b}\n\n' % usage(self._call, total, self.request)
         return b"}\n\n"
 
 

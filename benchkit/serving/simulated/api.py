@@ -51,6 +51,8 @@ class Call:
     stream: bool
     include_usage: bool
     continuous_usage: bool
+    prompt_details: bool
+    """Whether ``usage`` says what the prefix cache had."""
     word: int
     """Where in the word list the answer's text starts."""
     faults: Faults
@@ -110,6 +112,7 @@ def read_call(body: dict[str, Any], *, chat: bool, settings: Settings, fault_hea
         finish_reason=finish_reason,
         stream=bool(body.get("stream")),
         include_usage=include_usage and not faults.no_usage,
+        prompt_details=settings.enable_prompt_tokens_details,
         continuous_usage=(
             include_usage
             and bool(options.get("continuous_usage_stats"))

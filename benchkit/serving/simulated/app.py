@@ -13,13 +13,15 @@ import orjson
 from benchkit.serving.simulated import tokens
 from benchkit.serving.simulated.answers import Answer, Names, StreamedAnswer, WholeAnswer
 from benchkit.serving.simulated.api import ApiError, Call, check_model, read_call, read_json
-from benchkit.serving.simulated.engines import Emission, EngineRequest
+from benchkit.serving.simulated.blocks import block_hashes
 from benchkit.serving.simulated.faulty import FaultyAnswer
 from benchkit.serving.simulated.http_server import Exchange
 from benchkit.serving.simulated.metrics import ServerMetrics
 from benchkit.serving.simulated.pacer import Pacer
 from benchkit.serving.simulated.send_log import SendLog
 from benchkit.serving.simulated.settings import Settings
+from benchkit.simulator.engine import VllmEngine
+from benchkit.simulator.requests import Emission, EngineRequest
 
 _JSON = "application/json"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -38,11 +40,13 @@ class App:
         self._created = int(time.time())
         self._sequence = 0
         self._answers: dict[EngineRequest, Answer] = {}
-        self._metrics = ServerMetrics(settings.model)
+        self._ready_at_s = time.monotonic() + settings.startup_s
         self._sends = SendLog()
         self.pacer = Pacer(
             settings.build_engine(), self._deliver, loop, quantum_ns=round(settings.send_quantum_ms * 1e6)
         )
+        cache = (settings.block_size, settings.kv_blocks) if settings.engine == "vllm" else (0, 0)
+        self._metrics = ServerMetrics(settings.model, block_size=cache[0], kv_blocks=cache[1])
         self._routes: dict[str, dict[str, Callable[[Exchange], None]]] = {
             "/health": {"GET": self._health},
             "/ping": {"GET": self._health},
@@ -50,6 +54,7 @@ class App:
             "/metrics": {"GET": self._get_metrics},
             "/tokenize": {"POST": self._tokenize},
             "/v1/models": {"GET": self._models},
+            "/reset_prefix_cache": {"POST": self._reset_prefix_cache},
             "/v1/completions": {"POST": self._completions},
             "/v1/chat/completions": {"POST": self._chat_completions},
             "/benchkit/sends": {"GET": self._get_sends, "DELETE": self._clear_sends},
@@ -83,6 +88,12 @@ class App:
         return scheme.lower() == b"bearer" and hmac.compare_digest(key, self._api_key)
 
     def _health(self, exchange: Exchange) -> None:
+        exchange.respond(200 if time.monotonic() >= self._ready_at_s else 503, b"", _JSON)
+
+    def _reset_prefix_cache(self, exchange: Exchange) -> None:
+        engine = self.pacer.engine
+        if isinstance(engine, VllmEngine):
+            engine.reset_prefix_cache()
         exchange.respond(200, b"", _JSON)
 
     def _get_version(self, exchange: Exchange) -> None:
@@ -102,7 +113,7 @@ class App:
 
     def _get_metrics(self, exchange: Exchange) -> None:
         engine = self.pacer.engine
-        page = self._metrics.expose(running=engine.running, waiting=engine.waiting)
+        page = self._metrics.expose(running=engine.running, waiting=engine.waiting, stats=engine.stats)
         exchange.respond(200, page.encode(), _METRICS)
 
     def _get_sends(self, exchange: Exchange) -> None:
@@ -140,10 +151,16 @@ class App:
         self._complete(exchange, chat=True)
 
     def _complete(self, exchange: Exchange, *, chat: bool) -> None:
+        if time.monotonic() < self._ready_at_s:
+            raise ApiError(503, "The model is being loaded.")
         body = read_json(exchange.body)
         faults = exchange.header(b"x-benchkit-fault")
         call = read_call(body, chat=chat, settings=self._settings, fault_header=faults)
-        request = EngineRequest(call.prompt_tokens, call.output_tokens, exchange.arrived_ns)
+        engine = self.pacer.engine
+        if 0 < call.faults.shed_above <= engine.waiting:
+            raise ApiError(429, f"Too many requests: {engine.waiting} are waiting already.")
+        hashes = block_hashes(body, call, self._settings.block_size) if engine.wants_hashes else ()
+        request = EngineRequest(call.prompt_tokens, call.output_tokens, exchange.arrived_ns, hashes)
         answer = self._answer(exchange, call, request)
         self._answers[request] = answer
         exchange.on_disconnect = lambda: self._cancel(request)
@@ -196,3 +213,5 @@ class App:
         metrics.queue.observe((request.admitted_ns - request.arrived_ns) / _SECOND)
         metrics.prefill.observe((request.first_token_ns - request.admitted_ns) / _SECOND)
         metrics.decode.observe((ended_ns - request.first_token_ns) / _SECOND)
+        if request.emitted > 1:
+            metrics.tpot.observe((ended_ns - request.first_token_ns) / _SECOND / (request.emitted - 1))

@@ -18,6 +18,10 @@ class Faults:
 
     status: int = 0
     """Answer with this HTTP status (written as the number alone: ``429``, ``503``, ``500``)."""
+    shed_above: int = 0
+    """Answer 429 when so many requests wait already."""
+    crash_after: int = 0
+    """The server's process dies after this many tokens, as with an engine that fails."""
     slow_start: int = 0
     """Milliseconds before anything of the answer leaves, its head included."""
     cut_after: int = 0
@@ -52,12 +56,23 @@ class Faults:
     @property
     def touches_stream(self) -> bool:
         """Whether an answer's events differ from the ordinary ones."""
-        return self != dataclasses.replace(NO_FAULTS, short=self.short, status=self.status)
+        return self != dataclasses.replace(
+            NO_FAULTS, short=self.short, status=self.status, shed_above=self.shed_above
+        )
 
 
 NO_FAULTS = Faults()
-_DEFAULT_COUNTS = {"error_event": 3, "malformed": 3, "cut_after": 3, "short": 3, "merge": 4, "stall_ms": 300,
-                   "slow_start": 300}  # fmt: skip
+_DEFAULT_COUNTS = {
+    "shed_above": 1,
+    "crash_after": 3,
+    "error_event": 3,
+    "malformed": 3,
+    "cut_after": 3,
+    "short": 3,
+    "merge": 4,
+    "stall_ms": 300,
+    "slow_start": 300,
+}
 _KINDS = {field.name: type(field.default) for field in dataclasses.fields(Faults)}
 _WITH_NUMBER = re.compile(r"([a-z_]+?)[:_](\d+)")
 

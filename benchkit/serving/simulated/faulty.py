@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import time
+from typing import NoReturn
 
 import orjson
 
 from benchkit.serving.simulated.answers import LAST_CHUNK, StreamedAnswer, chunk
-from benchkit.serving.simulated.engines import Emission
+from benchkit.simulator.requests import Emission
 
 
 class FaultyAnswer(StreamedAnswer):
@@ -38,6 +41,8 @@ class FaultyAnswer(StreamedAnswer):
             return
         faults = self._call.faults
         emitted = emission.total
+        if faults.crash_after and emitted >= faults.crash_after:
+            _crash()
         last = emission.finished
         if faults.merge > 1 and emitted > 1 and not last and self._merged + emission.tokens < faults.merge:
             self._merged += emission.tokens
@@ -127,3 +132,8 @@ def _server_error() -> bytes:
     return orjson.dumps(
         {"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}}
     )
+
+
+def _crash() -> NoReturn:
+    print("benchkit_fault crash_after: EngineCore died, and the server with it", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from benchkit.simulator.requests import EngineStats
+
 _LATENCY_S = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
               480.0, 960.0, 1920.0, 7680.0)  # fmt: skip
 _TTFT_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
@@ -66,7 +68,15 @@ class Histogram:
 class ServerMetrics:
     """Counters and histograms of one server."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, block_size: int = 0, kv_blocks: int = 0) -> None:
+        """Starts at zero.
+
+        Args:
+            model: its name, a label of everything.
+            block_size: tokens a block of the KV cache; 0 where there is no cache.
+            kv_blocks: its blocks; 0 = no limit.
+        """
+        self._cache = f'block_size="{block_size}",num_gpu_blocks="{kv_blocks}"' if block_size else ""
         quoted = model.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         self._labels = f'engine="0",model_name="{quoted}"'
         self.prompt_tokens = 0
@@ -83,25 +93,43 @@ class ServerMetrics:
         self.prefill = Histogram(
             "vllm:request_prefill_time_seconds", "Time in prefill in seconds.", _LATENCY_S
         )
+        self.tpot = Histogram(
+            "vllm:request_time_per_output_token_seconds", "Time per output token of a request.", _ITL_S
+        )
         self.decode = Histogram("vllm:request_decode_time_seconds", "Time in decode in seconds.", _LATENCY_S)
 
-    def expose(self, *, running: int, waiting: int) -> str:
+    def expose(self, *, running: int, waiting: int, stats: EngineStats) -> str:
         """The page in the text format."""
         labels = self._labels
         lines: list[str] = []
         for name, kind, text, value in (
             ("vllm:num_requests_running", "gauge", "Requests in the batch.", running),
             ("vllm:num_requests_waiting", "gauge", "Requests waiting to be processed.", waiting),
+            ("vllm:kv_cache_usage_perc", "gauge", "KV-cache usage, 1 = 100 percent.", stats.kv_usage),
+            (
+                "vllm:prefix_cache_queries_total",
+                "counter",
+                "Tokens looked up in the cache.",
+                stats.prefix_queries,
+            ),
+            ("vllm:prefix_cache_hits_total", "counter", "Tokens found in the cache.", stats.prefix_hits),
+            ("vllm:num_preemptions_total", "counter", "Preemptions of running requests.", stats.preemptions),
             ("vllm:prompt_tokens_total", "counter", "Prompt tokens processed.", self.prompt_tokens),
             ("vllm:generation_tokens_total", "counter", "Tokens generated.", self.generation_tokens),
         ):
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name}{{{labels}}} {float(value)}"]
+        if self._cache:
+            lines += [
+                "# HELP vllm:cache_config_info The KV cache.",
+                "# TYPE vllm:cache_config_info gauge",
+                f'vllm:cache_config_info{{{self._cache},engine="0"}} 1.0',
+            ]
         lines += [
             "# HELP vllm:request_success_total Requests that ended.",
             "# TYPE vllm:request_success_total counter",
         ]
         for reason, count in self.succeeded.items():
             lines.append(f'vllm:request_success_total{{{labels},finished_reason="{reason}"}} {float(count)}')
-        for histogram in (self.ttft, self.itl, self.e2e, self.queue, self.prefill, self.decode):
+        for histogram in (self.ttft, self.itl, self.e2e, self.queue, self.prefill, self.decode, self.tpot):
             lines += histogram.expose(labels)
         return "\n".join(lines) + "\n"

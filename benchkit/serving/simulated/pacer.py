@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from benchkit.serving.simulated.engines import Emission, Engine, EngineRequest
+from benchkit.simulator.requests import Emission, Engine, EngineRequest
 from benchkit.timer import make_timer
 
 

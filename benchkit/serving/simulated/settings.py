@@ -6,11 +6,18 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchkit.errors import InvalidParameter, UnknownParameter
-from benchkit.serving.simulated.engines import Engine, FixedEngine, SimpleEngine
-from benchkit.simulator.step_time import LinearStepTime
+from benchkit.serving.simulated.engines import FixedEngine
+from benchkit.serving.simulated.preset_file import read_preset
+from benchkit.simulator.config import EngineConfig
+from benchkit.simulator.engine import VllmEngine
+from benchkit.simulator.presets import PRESETS as PUBLISHED
+from benchkit.simulator.presets import SETTINGS as PUBLISHED_SETTINGS
+from benchkit.simulator.requests import Engine
+from benchkit.simulator.step_time import LinearStepTime, StepTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +30,61 @@ class Settings:
     """Context length: prompt and answer together, tokens."""
     max_num_seqs: int = 4_096
     """Requests computed at the same time; more wait."""
-    max_num_batched_tokens: int = 8_192
-    """Tokens a step may compute (preset ``simple``)."""
     engine: str = "fixed"
-    """``fixed`` or ``simple``."""
-    ttft_ms: float = 50.0
-    """Time to first token (preset ``fixed``)."""
-    gap_ms: float = 20.0
-    """Time between tokens (preset ``fixed``)."""
-    cold_ms: float = 0.0
-    """Extra time before the first token of the first request: a server that is not warm."""
+    """``fixed`` (constant times) or ``vllm`` (batches; what follows up to ``seed`` is for it)."""
+    step_model: str = ""
+    """Preset whose step-time model is used; "" = the linear one of the ``step_`` settings."""
     step_base_us: float = 8_000.0
-    """Step time: constant part (preset ``simple``)."""
+    """Step time: constant part."""
     step_prefill_us_per_token: float = 40.0
     """Step time: for each prompt token computed."""
     step_decode_us_per_request: float = 60.0
     """Step time: for each request that decodes."""
     step_kv_us_per_token: float = 0.02
     """Step time: for each cached token read."""
+    step_attention_us_per_pair: float = 0.0
+    """Step time: for each pair of a computed prompt token and a token before it."""
+    max_num_batched_tokens: int = 8_192
+    """Tokens that a step may compute."""
+    long_prefill_token_threshold: int = 0
+    """Tokens of one prompt that a step may compute while there are other requests; 0 = no limit of its own."""
+    kv_blocks: int = 0
+    """Blocks of the KV cache; 0 = no limit, and then no prefix cache."""
+    block_size: int = 16
+    """Tokens a block."""
+    prefix_caching: bool = True
+    schedule_ahead: bool = False
+    """Whether a step's batch is fixed when the step before it starts (asynchronous scheduling)."""
+    step_gap_us: float = 0.0
+    """Between the end of a step and the start of the next."""
+    api_us: float = 0.0
+    """What the front end takes for a request."""
+    api_us_per_prompt_token: float = 0.0
+    """The same for each token of its prompt."""
+    stream_us: float = 0.0
+    """What the front end takes for each event of tokens."""
+    jitter: float = 0.0
+    """Standard deviation of the logarithm of a step's time."""
+    draft_tokens: int = 0
+    """Tokens drafted for each request and step (speculative decoding)."""
+    draft_acceptance: float = 0.0
+    """Probability that a drafted token is accepted, given that those before it were."""
+    stream_interval: int = 1
+    """Tokens that are sent together, after the first one."""
+    seed: int = 0
+    """Of jitter, drafts, and the lengths of answers that may stop by themselves."""
+    ttft_ms: float = 50.0
+    """Time to first token (engine ``fixed``)."""
+    gap_ms: float = 20.0
+    """Time between tokens (engine ``fixed``)."""
+    cold_ms: float = 0.0
+    """Extra time before the first token of the first request: a server that is not warm."""
+    startup_s: float = 0.0
+    """How long the server answers 503 before it is healthy: a model that is loaded slowly."""
     mean_answer_tokens: int = 200
     """Mean length of an answer that may stop by itself."""
-    seed: int = 0
-    """Of the lengths of such answers."""
+    enable_prompt_tokens_details: bool = False
+    """Whether ``usage`` says how many prompt tokens were in the prefix cache."""
     keep_alive_s: float = 0.0
     """Connections that idle for so long are closed, as vLLM does after 5 s; 0 = never."""
     send_quantum_ms: float = 0.25
@@ -55,72 +95,136 @@ class Settings:
     """Faults of every request; see ``faults.py``."""
 
     def build_engine(self) -> Engine:
-        """The engine that these settings describe."""
-        cold_ns = round(self.cold_ms * 1e6)
+        """The engine that these settings describe.
+
+        Raises:
+            InvalidParameter: The settings contradict one another.
+        """
         if self.engine == "fixed":
             return FixedEngine(
                 ttft_ns=round(self.ttft_ms * 1e6),
                 gap_ns=round(self.gap_ms * 1e6),
                 max_num_seqs=self.max_num_seqs,
-                cold_ns=cold_ns,
+                cold_ns=round(self.cold_ms * 1e6),
             )
-        return SimpleEngine(
-            step_time=LinearStepTime(
-                base_us=self.step_base_us,
-                prefill_us_per_token=self.step_prefill_us_per_token,
-                decode_us_per_request=self.step_decode_us_per_request,
-                kv_us_per_token=self.step_kv_us_per_token,
-            ),
-            max_num_seqs=self.max_num_seqs,
-            max_num_batched_tokens=self.max_num_batched_tokens,
-            cold_ns=cold_ns,
+        shared = {field.name for field in dataclasses.fields(EngineConfig)} - {"step_time"}
+        try:
+            return VllmEngine(
+                EngineConfig(step_time=self._step_time(), **{name: getattr(self, name) for name in shared})
+            )
+        except ValueError as error:
+            raise InvalidParameter(f"server_args: {error}") from None
+
+    def _step_time(self) -> StepTime:
+        if self.step_model:
+            return PUBLISHED[self.step_model].step_time
+        return LinearStepTime(
+            base_us=self.step_base_us,
+            prefill_us_per_token=self.step_prefill_us_per_token,
+            decode_us_per_request=self.step_decode_us_per_request,
+            kv_us_per_token=self.step_kv_us_per_token,
+            attention_us_per_pair=self.step_attention_us_per_pair,
         )
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fixed": {"engine": "fixed"},
-    "simple": {"engine": "simple", "max_num_seqs": 256},
+    "simple": {"engine": "vllm", "max_num_seqs": 256},
+    **{
+        name: {
+            "engine": "vllm",
+            "step_model": name,
+            **{each: getattr(preset, each) for each in PUBLISHED_SETTINGS},
+        }
+        for name, preset in PUBLISHED.items()
+    },
 }
 """Preset name -> the settings in which it differs from the defaults."""
 
-_AT_LEAST_ONE = ("max_model_len", "max_num_seqs", "max_num_batched_tokens", "mean_answer_tokens")
+_AT_LEAST_ONE = (
+    "max_model_len",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "mean_answer_tokens",
+    "block_size",
+    "stream_interval",
+)
+_VLLM_NAMES = {
+    "num_gpu_blocks_override": "kv_blocks",
+    "enable_prefix_caching": "prefix_caching",
+    "async_scheduling": "schedule_ahead",
+    "served_model_name": "model",
+}
+"""vLLM's flags that have another name here."""
 
 
 def settings_for(preset: str, server_args: Mapping[str, Any]) -> Settings:
     """The settings of a preset with ``server_args`` laid over it.
 
-    Names may be written with ``-`` or ``_``.
+    Names may be written with ``-`` or ``_``, and as vLLM's flags.
+
+    Args:
+        preset: a name of ``PRESETS``, or the path of a file that ``benchkit calibrate`` wrote.
+        server_args: settings by name.
 
     Raises:
-        InvalidParameter: Unknown preset, a value of another type or out of range.
+        InvalidParameter: Unknown preset, a value of another type or out of range, settings that contradict one another.
         UnknownParameter: A name that the embedded server does not have.
     """
-    if preset not in PRESETS:
-        raise InvalidParameter(f"preset is {preset!r}: the embedded server has {', '.join(sorted(PRESETS))}")
+    if preset.endswith((".yaml", ".yml")):
+        source, given = f"preset {preset}", read_preset(Path(preset)).settings
+    elif preset in PRESETS:
+        source, given = f"preset {preset}", PRESETS[preset]
+    else:
+        raise InvalidParameter(
+            f"preset is {preset!r}: the embedded server has {', '.join(sorted(PRESETS))}, or give the path of a "
+            "preset file (.yaml)"
+        )
+    asked = _checked_values("server_args", server_args)
+    values = _checked_values(source, given) | asked
+    if values.get("engine", "fixed") not in ("fixed", "vllm"):
+        raise InvalidParameter(f"server_args: engine is {values['engine']!r}; give 'fixed' or 'vllm'")
+    if values.get("step_model", "") not in ("", *PUBLISHED):
+        raise InvalidParameter(
+            f"server_args: step_model is {values['step_model']!r}; there are {', '.join(sorted(PUBLISHED))}"
+        )
+    settings = Settings(**values)
+    room = settings.kv_blocks * settings.block_size - settings.draft_tokens
+    if settings.engine == "vllm" and settings.kv_blocks and room < settings.max_model_len:
+        if "max_model_len" in asked or room < 1:
+            raise InvalidParameter(
+                f"max_model_len is {settings.max_model_len}, but the KV cache holds {room} tokens (kv_blocks "
+                f"{settings.kv_blocks} of {settings.block_size}): lower max_model_len or raise kv_blocks"
+            )
+        settings = dataclasses.replace(settings, max_model_len=room)
+    settings.build_engine()
+    return settings
+
+
+def _checked_values(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
     fields = {field.name: field for field in dataclasses.fields(Settings)}
-    values: dict[str, Any] = dict(PRESETS[preset])
-    for written, value in server_args.items():
+    values: dict[str, Any] = {}
+    for written, value in given.items():
         name = written.replace("-", "_")
+        name = _VLLM_NAMES.get(name, name)
         if name not in fields:
             near = difflib.get_close_matches(name, fields, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(fields))}"
-            raise UnknownParameter(f"server_args: the embedded server has no {written!r}; {hint}")
-        values[name] = _checked(name, value, fields[name].default)
-    if values["engine"] not in ("fixed", "simple"):
-        raise InvalidParameter(f"server_args: engine is {values['engine']!r}; give 'fixed' or 'simple'")
-    return Settings(**values)
+            raise UnknownParameter(f"{source}: the embedded server has no {written!r}; {hint}")
+        values[name] = _checked(source, name, value, fields[name].default)
+    return values
 
 
-def _checked(name: str, value: Any, default: Any) -> Any:
+def _checked(source: str, name: str, value: Any, default: Any) -> Any:
     kind = type(default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:
-        raise InvalidParameter(f"server_args: {name} is {value!r}; it must be of type {kind.__name__}")
+        raise InvalidParameter(f"{source}: {name} is {value!r}; it must be of type {kind.__name__}")
     if kind in (int, float):
         least = 1 if name in _AT_LEAST_ONE else 0
         if name == "step_base_us" and value <= 0:
-            raise InvalidParameter(f"server_args: {name} is {value}; it must be above 0")
-        if value < least:
-            raise InvalidParameter(f"server_args: {name} is {value}; it must be at least {least}")
+            raise InvalidParameter(f"{source}: {name} is {value}; it must be above 0")
+        if not value >= least or value == float("inf"):
+            raise InvalidParameter(f"{source}: {name} is {value}; it must be at least {least}, and finite")
     return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 PIECE_LENGTH = 8
 """Words of up to this many characters are one token; longer ones are cut into pieces of it."""
@@ -37,10 +38,19 @@ def count_tokens(text: str) -> int:
     return count
 
 
+@lru_cache(maxsize=65_536)
+def _token_id(piece: str) -> int:
+    return _RESERVED + zlib.crc32(piece.encode()) % (VOCABULARY_SIZE - _RESERVED)
+
+
 def tokenize(text: str) -> list[int]:
     """The token ids of a text; their number is ``count_tokens(text)``."""
-    span = VOCABULARY_SIZE - _RESERVED
-    return [_RESERVED + zlib.crc32(piece.encode()) % span for piece in _PIECE.findall(text)]
+    return [_token_id(piece) for piece in _PIECE.findall(text)]
+
+
+def answer_ids(start: int, count: int) -> list[int]:
+    """The token ids of an answer of so many words from the word list, from ``start`` on."""
+    return [_ANSWER_IDS[at % len(_ANSWER_IDS)] for at in range(start, start + count)]
 
 
 def message_text(message: Mapping[str, object]) -> str:
@@ -75,3 +85,6 @@ def tokenize_chat(messages: Sequence[Mapping[str, object]]) -> list[int]:
     for message in messages:
         ids += [1, 2, 3, *tokenize(message_text(message)), 4]
     return [*ids, 1, 2, 3]
+
+
+_ANSWER_IDS = tuple(_token_id(word.decode().strip()) for word in WORDS)
