@@ -147,6 +147,57 @@ def doctor(url: str, files: tuple[str, ...], pairs: tuple[tuple[str, str], ...],
 
 @main.command()
 @_parameter_options
+@click.option(
+    "--preset-out", metavar="FILE", default="twin.yaml", show_default=True, help="The preset file to write."
+)
+@click.option(
+    "--from", "runs", metavar="RUN", multiple=True, help="Fit to this stored run, without load; repeat it."
+)
+@click.option(
+    "-s",
+    "--server",
+    "server",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="A setting of the server that it does not tell: max_num_seqs, max_num_batched_tokens, kv_blocks, block_size.",
+)
+@click.option("--scale", type=float, default=1.0, show_default=True, help="Of all prompt lengths.")
+def calibrate(
+    files: tuple[str, ...],
+    pairs: tuple[tuple[str, str], ...],
+    preset_out: str,
+    runs: tuple[str, ...],
+    server: tuple[tuple[str, str], ...],
+    scale: float,
+) -> None:
+    """Make a twin of a server: settings with which the embedded server behaves like it (`-p url http://...`).
+
+    Sends a handful of short loads, fits, and writes a preset file: `benchkit serve -p preset twin.yaml`.
+    """
+    from benchkit.errors import InvalidParameter
+    from benchkit.experiments import calibrate as twins
+    from benchkit.experiments.run import Hooks
+
+    try:
+        known = {name.replace("-", "_"): int(value) for name, value in server}
+    except ValueError:
+        raise InvalidParameter(f"--server: {dict(server)}: values are whole numbers") from None
+    if runs:
+        from benchkit.report.run import load_run
+
+        made = twins.calibrate_from([load_run(run).path for run in runs], Path(preset_out), server=known)
+    else:
+        hooks = Hooks(on_stage=lambda text: click.echo(text, err=True))
+        made = twins.calibrate(
+            _values(files, pairs, None), Path(preset_out), server=known, scale=scale, hooks=hooks
+        )
+    click.echo(str(made))
+    click.echo(f"preset: {preset_out}", err=True)
+
+
+@main.command()
+@_parameter_options
 def serve(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) -> None:
     """Start a server to measure: the embedded one, or vLLM (`-p backend vllm -p served_model tiny-random`).
 

@@ -26,6 +26,7 @@
     │   ├── RunNotFound
     │   ├── RunActive
     │   └── SchemaMismatch
+    ├── CalibrationError          exit code 1: runs that do not suffice to make a twin of a server
     └── ReportError               exit code 1: a notebook or a report could not be made
 """
 
@@ -96,6 +97,10 @@ class ServerStartError(ServerError):
 
 class ServerNotFound(ServerError):
     """No managed server goes by that name, port or process id."""
+
+
+class CalibrationError(BenchkitError):
+    """What was measured does not tell how the server behaves."""
 
 
 class LoadError(BenchkitError):

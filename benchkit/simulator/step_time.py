@@ -48,6 +48,8 @@ class LinearStepTime:
 
     attention_us_per_pair: float = 0.0
     """For each pair of a computed prompt token and a token before it."""
+    mixed_us_per_pair: float = 0.0
+    """For each pair of a prompt token and a request that decodes beside it: engines handle such batches less well."""
 
     def __post_init__(self) -> None:
         if self.base_us <= 0:
@@ -57,6 +59,7 @@ class LinearStepTime:
             "decode_us_per_request",
             "kv_us_per_token",
             "attention_us_per_pair",
+            "mixed_us_per_pair",
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 0 or more")
@@ -69,6 +72,7 @@ class LinearStepTime:
             + self.decode_us_per_request * batch.decoding_requests
             + self.kv_us_per_token * batch.kv_tokens
             + self.attention_us_per_pair * batch.pairs
+            + self.mixed_us_per_pair * batch.prefill_tokens * batch.decoding_requests
         )
 
 

@@ -9,6 +9,7 @@ With ``--preset`` the twin of an earlier run is used. Meanwhile the server's que
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -25,10 +26,11 @@ import psutil
 
 import benchkit
 from benchkit import serving
+from benchkit.analysis.prediction import errors, predict
+from benchkit.experiments.calibrate import calibrate
 from benchkit.serving import vllm
 from benchkit.serving.simulated.settings import settings_for
 from benchkit.simulator.requests import Emission, EngineRequest
-from benchkit.simulator.simulate import SimulatedRequest, simulate
 from benchkit.telemetry.prometheus import parse
 
 MODEL = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 12,
@@ -68,7 +70,7 @@ class Queue(threading.Thread):
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
         self.rows: list[tuple[float, ...]] = []
-        self._url = url
+        self._url = server.url
         self._over = threading.Event()
 
     def run(self) -> None:
@@ -92,45 +94,12 @@ def value_of(page: Any, name: str) -> float:
     return sum(sample.value for sample in page if sample.name in {f"vllm:{name}", f"vllm:{name}_total"})
 
 
-def hashes_of(row: Any, prefix_tokens: int, answer_tokens: int) -> list[int]:
-    """Blocks of the prefix are the same for all requests, the others its own."""
-    blocks = (int(row.prompt_tokens) + answer_tokens) // 16
-    shared = prefix_tokens // 16
-    return [*range(shared), *(1_000_000 * (int(row.Index) + 1) + at for at in range(shared, blocks))][:blocks]
-
-
-def predict(run: benchkit.Run, preset: Path, load: dict[str, Any]) -> tuple[pd.DataFrame, Any, Any]:
-    """What the twin says of a measured run's requests, row by row beside what was measured, ms."""
-    requests = run.requests[run.requests.sent_ns.notna()].sort_values("sent_ns").reset_index(drop=True)
-    outputs = requests.output_tokens.fillna(requests.wanted_output_tokens).astype(int)
-    begin = int(requests.sent_ns.iloc[0])
-    work = [
-        SimulatedRequest(
-            int(row.sent_ns) - begin,
-            int(row.prompt_tokens) if not pd.isna(row.prompt_tokens) else int(load["input_tokens"]),
-            int(outputs[row.Index]),
-            hashes_of(row, load.get("prefix_tokens", 0), int(outputs[row.Index])),
-        )
-        for row in requests.fillna({"prompt_tokens": load["input_tokens"]}).itertuples()
-    ]
-    engine = settings_for(str(preset), {}).build_engine()
-    history: list[tuple[int, int, int]] = []
-    watched = Watched(engine, history)
-    result = simulate(watched, work, concurrency=load.get("concurrency", 0), keep_gaps=True)
-    table = pd.DataFrame({
-        "phase": requests.phase, "outcome": requests.outcome,
-        "ttft": (requests.first_token_ns - requests.sent_ns) / 1e6,
-        "latency": (requests.last_token_ns - requests.sent_ns) / 1e6,
-        "tokens": outputs, "ttft_said": result.ttft_ns / 1e6, "latency_said": result.latency_ns / 1e6,
-    })  # fmt: skip
-    return table, engine, (np.array(history), begin)
-
-
 class Watched:
     """An engine whose queue is noted at each step."""
 
-    def __init__(self, engine: Any, history: list[tuple[int, int, int]]) -> None:
-        self._engine, self._history = engine, history
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self.history: list[tuple[int, int, int]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
@@ -142,32 +111,22 @@ class Watched:
     def advance(self, now_ns: int) -> list[Emission]:
         """See ``Engine``."""
         out: list[Emission] = self._engine.advance(now_ns)
-        self._history.append((now_ns, self._engine.running, self._engine.waiting))
+        self.history.append((now_ns, self._engine.running, self._engine.waiting))
         return out
 
 
 def line(name: str, table: pd.DataFrame) -> dict[str, Any]:
     """One load's means and p99, measured and said."""
-    good = table[(table.phase == "window") & (table.outcome == "ok") & (table.tokens > 1)]
-    gap = ((good.latency - good.ttft) / (good.tokens - 1)).mean()
-    gap_said = ((good.latency_said - good.ttft_said) / (good.tokens - 1)).mean()
-    pairs = {
-        "ttft": (good.ttft.mean(), good.ttft_said.mean()),
-        "gap": (gap, gap_said),
-        "latency": (good.latency.mean(), good.latency_said.mean()),
-        "latency p99": (good.latency.quantile(0.99), good.latency_said.quantile(0.99)),
-    }
-    return {"load": name, "n": len(good), **{
-        f"{metric} {what}": round(value, 1)
-        for metric, (measured, said) in pairs.items()
-        for what, value in (("ms", measured), ("said", said), ("error %", 100 * (said / measured - 1)))
-    }}  # fmt: skip
+    row: dict[str, Any] = {"load": name, "n": int((table.phase == "window").sum())}
+    for metric, (measured, said) in errors(table).items():
+        row |= {metric: round(measured, 1), f"{metric} said": round(said, 1)}
+        row[f"{metric} error %"] = round(100 * (said / measured - 1), 1)
+    return row
 
 
-def queue_likeness(rows: Any, history: tuple[Any, int], run_start_ns: int) -> dict[str, float]:
+def queue_likeness(rows: Any, said: Any, begin_ns: int) -> dict[str, float]:
     """How alike the counts of running and waiting requests are, in samples of a tenth of a second."""
-    said, begin = history
-    at = rows[:, 0] - run_start_ns - begin
+    at = rows[:, 0] - begin_ns
     inside = (at > 0) & (at < said[-1, 0])
     where = np.searchsorted(said[:, 0], at[inside], side="right") - 1
     out = {}
@@ -189,34 +148,41 @@ def main() -> None:
     parser.add_argument("--preset", type=Path)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--only", default="")
+    parser.add_argument("--url", default="", help="of a server that was started so before")
     options = parser.parse_args()
-    server = serving.start(
-        backend="vllm", served_model=str(slower_model()), server_args={**vllm.TINY_MODEL_ARGS, **SERVER}
-    )
-    try:
-        for process in psutil.Process(server.pid).children(recursive=True):
-            process.nice(5)
+    with contextlib.ExitStack() as stack:
+        url = options.url
+        if not url:
+            arguments = {**vllm.TINY_MODEL_ARGS, **SERVER}
+            server = stack.enter_context(
+                serving.start(backend="vllm", served_model=str(slower_model()), server_args=arguments)
+            )
+            url = server.url
+            for process in psutil.Process(server.pid).children(recursive=True):
+                process.nice(5)
         preset = options.preset
         if preset is None:
-            from benchkit.experiments.calibrate import calibrate
-
             preset = options.out / "twin.yaml"
-            options.out.mkdir(parents=True, exist_ok=True)
-            calibrate(url=server.url, preset_out=preset, out=str(options.out / "calibration"))
-            print(preset.read_text(encoding="utf-8"))
+            known = {name: SERVER[name] for name in ("max_num_seqs", "max_num_batched_tokens")}
+            print(
+                calibrate({"url": url, "out": str(options.out / "calibration")}, preset, server=known),
+                flush=True,
+            )
         rows = []
         for seed, (name, load) in enumerate(LOADS.items(), start=100):
             if options.only not in name:
                 continue
-            queue = Queue(server.url)
+            queue = Queue(url)
             queue.start()
-            run = benchkit.run(url=server.url, out=str(options.out / "runs"), name=f"twin-{seed}", seed=seed,
+            run = benchkit.run(url=url, out=str(options.out / "runs"), name=f"twin-{seed}", seed=seed,
                                duration_s=options.seconds, **COMMON, **load)  # fmt: skip
             seen = queue.stop()
-            table, engine, history = predict(run, preset, load)
+            settings = settings_for(str(preset), {})
+            engine = Watched(settings.build_engine())
+            table = predict(run.requests, engine, run.manifest["parameters"], block_size=settings.block_size)
             row = line(name, table)
-            start_ns = run.manifest["load"]["workers"][0]["start_ns"]
-            row |= queue_likeness(seen, history, start_ns)
+            begin_ns = run.manifest["load"]["workers"][0]["start_ns"] + int(run.requests.sent_ns.min())
+            row |= queue_likeness(seen, np.array(engine.history), begin_ns)
             queries, hits = seen[-1, 3] - seen[0, 3], seen[-1, 4] - seen[0, 4]
             stats = engine.stats
             if load.get("prefix_tokens"):
@@ -229,8 +195,6 @@ def main() -> None:
         (options.out / "table.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
         errors = pd.DataFrame(rows).filter(like="error %").abs().mean().round(1)
         print("mean of the errors' sizes, %:", errors.to_dict())
-    finally:
-        server.stop()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,166 @@
+"""Fits the step-time model of a simulated engine to what was measured of a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import nnls
+
+from benchkit.errors import CalibrationError
+
+_Floats = npt.NDArray[np.float64]
+_Rows = npt.NDArray[np.int64]
+STEP_COLUMNS = {
+    "step_base_us": "",
+    "step_prefill_us_per_token": "prefill_tokens",
+    "step_decode_us_per_request": "decoding_requests",
+    "step_kv_us_per_token": "kv_tokens",
+    "step_attention_us_per_pair": "pairs",
+    "step_mixed_us_per_pair": "mixed",
+}
+"""Setting -> the column of the steps that it multiplies."""
+_SOFT = 0.05
+"""Relative residuals beyond this count less and less: pauses of the machine are not the model's."""
+_ROUNDS = 25
+_LEAST_STEPS = 60
+_BLOCK = 20
+"""Neighbouring steps that the bootstrap keeps together: they share what the machine did."""
+_RESAMPLES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What was fitted.
+
+    Attributes:
+        settings: setting of the embedded server -> its value.
+        intervals: the same -> its 95 % interval, by a bootstrap over blocks of steps and over requests.
+        steps: how many steps the fit rests on.
+        residual: median size of a step's relative residual.
+        unidentified: settings that these loads say nothing of, set to 0, with the reason.
+    """
+
+    settings: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    steps: int
+    residual: float
+    unidentified: Mapping[str, str]
+
+
+def fit(steps: pd.DataFrame, alone: pd.DataFrame, *, max_num_batched_tokens: int, seed: int = 0) -> Fit:
+    """The settings of an engine that behaves like the measured one.
+
+    Least squares on relative residuals, robust (soft L1, by reweighting), with no coefficient below 0, over two kinds
+    of rows at once: steps, and requests that were alone, whose TTFT is the steps of their prefill and what the front
+    end takes. Steps that only decode, steps that also prefill, and requests alone weigh the same in all. What sending
+    takes comes from the spread of the tokens of one step, the jitter from the residuals of steps that only decode.
+
+    Args:
+        steps: of all loads, ``engine_steps.steps_of``.
+        alone: requests that were alone in the server: ``prompt_tokens``, ``ttft_us``.
+        max_num_batched_tokens: the server's budget.
+        seed: of the bootstrap.
+
+    Raises:
+        CalibrationError: too few steps or requests, or loads that do not differ.
+    """
+    if len(steps) < _LEAST_STEPS:
+        raise CalibrationError(
+            f"only {len(steps)} steps could be told apart, {_LEAST_STEPS} are needed: send longer answers, or more"
+        )
+    if alone.prompt_tokens.nunique() < 2:
+        raise CalibrationError(
+            "requests that are alone have one length of prompt: run a synchronous load with another"
+        )
+    rows = _Design(steps, alone, max_num_batched_tokens)
+    everything = np.arange(len(steps)), np.arange(len(alone))
+    settings, residuals = rows.solve(*everything)
+    plain = residuals[: len(steps)][rows.kind[: len(steps)] == 0]
+    random = np.random.default_rng(seed)
+    draws = pd.DataFrame(
+        [
+            rows.solve(_blocks(random, len(steps)), random.integers(0, len(alone), len(alone)))[0]
+            for _ in range(_RESAMPLES)
+        ]
+    )
+    low, high = draws.quantile(0.025), draws.quantile(0.975)
+    jitter = 1.4826 * float(np.median(np.abs(plain - np.median(plain)))) if len(plain) else 0.0
+    return Fit(
+        settings=settings | dict.fromkeys(rows.unidentified, 0.0) | {"jitter": min(1.0, jitter)},
+        intervals={str(name): (float(low[name]), float(high[name])) for name in draws.columns},
+        steps=len(steps),
+        residual=float(np.median(np.abs(residuals[: len(steps)]))),
+        unidentified=rows.unidentified,
+    )
+
+
+class _Design:
+    """The rows of the regression.
+
+    Attributes:
+        kind: of each row: 0 a step that only decodes, 1 one that also prefills, 2 a request alone.
+        unidentified: settings of which the rows say nothing.
+    """
+
+    def __init__(self, steps: pd.DataFrame, alone: pd.DataFrame, budget: int) -> None:
+        steps = steps.assign(mixed=steps.prefill_tokens * steps.decoding_requests)
+        prompts = alone.prompt_tokens.to_numpy(dtype=float)
+        columns: dict[str, _Floats] = {}
+        self.unidentified: dict[str, str] = {}
+        for name, column in STEP_COLUMNS.items():
+            values = steps[column].to_numpy(dtype=float) if column else np.ones(len(steps))
+            of_alone = {
+                "step_base_us": np.ceil(prompts / budget),
+                "step_prefill_us_per_token": prompts,
+                "step_attention_us_per_pair": prompts**2 / 2,
+            }.get(name, np.zeros(len(prompts)))
+            joined = np.concatenate([values, of_alone])
+            if column and np.ptp(values) == 0 and not of_alone.any():
+                self.unidentified[name] = f"no step differs in its {column}"
+            else:
+                columns[name] = joined
+        nothing = np.zeros(len(steps))
+        columns["api_us"] = np.concatenate([nothing, np.ones(len(prompts))])
+        columns["api_us_per_prompt_token"] = np.concatenate([nothing, prompts])
+        self._names = list(columns)
+        self._matrix = np.column_stack(list(columns.values()))
+        tokens = steps.tokens.to_numpy(dtype=float)
+        self._sending = np.where(tokens > 1, steps.spread_us.to_numpy() / np.maximum(tokens - 1, 1), np.nan)
+        self._target = np.concatenate([steps.duration_us, alone.ttft_us]).astype(float)
+        mixed = (steps.prefill_tokens > 0).to_numpy().astype(int)
+        self.kind = np.concatenate([mixed, np.full(len(prompts), 2)])
+        self._steps = len(steps)
+
+    def solve(self, steps: _Rows, alone: _Rows) -> tuple[dict[str, float], _Floats]:
+        """The settings that some of the rows give, and the relative residuals of these."""
+        sending = self._sending[steps]
+        sending = sending[np.isfinite(sending)]
+        stream_us = float(np.median(sending)) if len(sending) else 0.0
+        chosen = np.concatenate([steps, self._steps + alone])
+        target = self._target[chosen] - stream_us * (self.kind[chosen] == 2)
+        scaled = self._matrix[chosen] / target[:, None]
+        size = np.maximum(np.abs(scaled).max(axis=0), 1e-12)
+        scaled /= size
+        kind = self.kind[chosen]
+        counts = np.bincount(kind, minlength=3)
+        share = (1 / np.maximum(counts, 1))[kind]
+        weight = share
+        found = np.zeros(scaled.shape[1])
+        for _ in range(_ROUNDS):
+            root = np.sqrt(weight)
+            found, _norm = nnls(scaled * root[:, None], root)
+            residuals = scaled @ found - 1
+            weight = share / np.sqrt(1 + (residuals / _SOFT) ** 2)
+        settings = dict(zip(self._names, map(float, found / size), strict=True))
+        return settings | {"stream_us": stream_us}, np.asarray(residuals)
+
+
+def _blocks(random: np.random.Generator, count: int) -> _Rows:
+    """Rows of a resample by blocks of neighbours."""
+    starts = random.integers(0, max(1, count - _BLOCK), -(-count // _BLOCK))
+    rows = (starts[:, None] + np.arange(min(_BLOCK, count))).ravel()[:count]
+    return np.asarray(np.minimum(rows, count - 1), dtype=np.int64)

@@ -1,0 +1,272 @@
+"""Makes a twin: settings with which the embedded server behaves like a real one, from a handful of short runs."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchkit.analysis.calibration import Fit, fit
+from benchkit.analysis.engine_steps import steps_of
+from benchkit.analysis.prediction import errors, predict, streams_of
+from benchkit.errors import CalibrationError, InvalidParameter, TargetError
+from benchkit.experiments.recording import Hooks
+from benchkit.experiments.run import measure
+from benchkit.http import ControlClient
+from benchkit.parameters import RunParameters, resolve
+from benchkit.records.stored import StoredRun
+from benchkit.serving.simulated.preset_file import PresetFile, write_preset
+from benchkit.serving.simulated.settings import settings_for
+from benchkit.telemetry.prometheus import parse
+
+_KNOWN = {
+    "max_num_seqs": 256,
+    "max_num_batched_tokens": 2_048,
+    "kv_blocks": 0,
+    "block_size": 16,
+    "max_model_len": 0,
+}
+"""What a server does not say for sure, and what is taken for it."""
+_ALONE = (16, 96, 256, 480)
+_TOGETHER = ((2, 64), (4, 160), (8, 48), (8, 320), (16, 128), (24, 32))
+"""Streams and prompt tokens of the loads with several streams."""
+_ANSWER = 32
+
+
+def designed_loads(scale: float = 1.0, *, max_model_len: int = 0) -> list[dict[str, Any]]:
+    """The loads of a calibration as run parameters: prompt lengths alone, then streams by lengths.
+
+    Args:
+        scale: of all prompt lengths.
+        max_model_len: context of the server, which no request may exceed; 0 = unknown.
+    """
+    most = max_model_len - _ANSWER - 32 if max_model_len else 10**9
+
+    def length(tokens: int) -> int:
+        return max(8, min(most, round(tokens * scale)))
+
+    common: dict[str, Any] = {"output_tokens": _ANSWER, "warmup_s": 0.5, "drain_s": 120, "duration_s": 300}
+    alone = [
+        {"load": "synchronous", "input_tokens": tokens, "requests": 6, **common}
+        for tokens in sorted({length(tokens) for tokens in _ALONE})
+    ]
+    together = [
+        {
+            "load": "concurrent",
+            "concurrency": streams,
+            "input_tokens": length(tokens),
+            "input_tokens_spread": 0.3,
+            "output_tokens_spread": 0.3,
+            "requests": max(12, 3 * streams),
+            **common,
+            "warmup_s": 2,
+        }
+        for streams, tokens in _TOGETHER
+    ]
+    return alone + together
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A calibrated preset and how good it is.
+
+    Attributes:
+        preset: what was written.
+        fit: coefficients with intervals.
+        held_out: load -> metric -> (measured, predicted by a twin that has not seen this load), ms.
+    """
+
+    preset: PresetFile
+    fit: Fit
+    held_out: Mapping[str, Mapping[str, tuple[float, float]]]
+
+    def __str__(self) -> str:
+        lines = [
+            f"twin {self.preset.name}: {self.fit.steps} steps, median residual {100 * self.fit.residual:.1f} %"
+        ]
+        for name, value in self.fit.settings.items():
+            low, high = self.fit.intervals.get(name, (math.nan, math.nan))
+            lines.append(f"  {name:<28}{value:>12.4g}   95 % {low:.4g} to {high:.4g}")
+        lines += [f"  {name} is 0: {why}" for name, why in self.fit.unidentified.items()]
+        lines.append("error of means on loads that the twin had not seen (TTFT, gap, latency):")
+        for load, found in self.held_out.items():
+            parts = [f"{100 * (said / measured - 1):+.1f} %" for measured, said in list(found.values())[:3]]
+            lines.append(f"  {load:<36}{'  '.join(parts)}")
+        return "\n".join(lines)
+
+
+def calibrate(
+    values: Mapping[str, Any],
+    preset_out: Path,
+    *,
+    server: Mapping[str, Any] | None = None,
+    scale: float = 1.0,
+    hooks: Hooks | None = None,
+) -> Twin:
+    """Runs the designed loads against a server, fits, and writes the preset.
+
+    Args:
+        values: run parameters that all loads share: ``url`` and how to reach it, ``endpoint``, ``out``, ...
+        preset_out: the file to write.
+        server: what is known of it: ``max_num_seqs``, ``max_num_batched_tokens``, ``kv_blocks``, ``block_size``.
+        scale: of all prompt lengths, for a server whose prompts are much longer or that is much slower.
+        hooks: who hears how it goes.
+
+    Raises:
+        ParameterError: no ``url``, or parameters that make no sense.
+        CalibrationError: the runs do not suffice, with what is missing.
+        BenchkitError: a run failed.
+    """
+    if not values.get("url"):
+        raise InvalidParameter("'url' is empty: name the server to make a twin of")
+    base = {"endpoint": "completions", "prompt_form": "token_ids", "name": "calibrate"} | dict(values)
+    known = _known(server or {}, resolve(base))
+    hooks = hooks or Hooks()
+    loads = designed_loads(scale, max_model_len=known["max_model_len"])
+    folders = []
+    for number, load in enumerate(loads, start=1):
+        hooks.stage(f"load {number} of {len(loads)}: {_named(load)}")
+        parameters: RunParameters = resolve({**base, **load, "seed": int(base.get("seed", 0)) + number})
+        folders.append(asyncio.run(measure(parameters, hooks)))
+    return calibrate_from(folders, preset_out, server=known)
+
+
+def calibrate_from(
+    runs: Sequence[Path], preset_out: Path, *, server: Mapping[str, Any] | None = None
+) -> Twin:
+    """Fits to stored runs of one server, and writes the preset.
+
+    Args:
+        runs: their folders; among them synchronous ones with different prompts, and closed loops of several streams.
+        preset_out: the file to write.
+        server: as ``calibrate``.
+
+    Raises:
+        CalibrationError: the runs do not suffice, with what is missing.
+        RecordError: a folder is no run.
+        InvalidParameter: ``server`` has a name that is no setting, or the file cannot be written.
+    """
+    known = _KNOWN | _checked(server or {})
+    stored = [StoredRun(path) for path in runs]
+    budget = int(known["max_num_batched_tokens"])
+    measured: list[tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]] = []
+    for run in stored:
+        parameters = run.manifest["parameters"]
+        steps = steps_of(run.requests, run.chunks, max_num_batched_tokens=budget)
+        measured.append((parameters, run.requests, steps))
+    if not any(streams_of(parameters) == 1 for parameters, _, _ in measured):
+        raise CalibrationError(
+            "no run is synchronous: what the front end takes cannot be told from the engine's steps"
+        )
+    if not any(streams_of(parameters) != 1 for parameters, _, _ in measured):
+        raise CalibrationError("all runs are synchronous: add some with several streams")
+    found = _fit(measured, budget)
+    name = preset_out.stem
+    held_out = {}
+    for out, (parameters, requests, _) in enumerate(measured):
+        rest = [each for at, each in enumerate(measured) if at != out]
+        if streams_of(parameters) == 1:
+            continue
+        try:
+            other = _settings(_fit(rest, budget), known)
+        except CalibrationError:
+            continue
+        engine = settings_for("simple", other).build_engine()
+        held_out[_named(parameters)] = errors(
+            predict(requests, engine, parameters, block_size=int(known["block_size"]))
+        )
+    about = {
+        "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%MZ"),
+        "server": stored[0].manifest.get("server", {}).get("version") or "unknown",
+        "runs": [run.path.name for run in stored],
+        "steps": found.steps,
+        "median_relative_residual": round(found.residual, 4),
+        "intervals_95": {key: [_short(low), _short(high)] for key, (low, high) in found.intervals.items()},
+        "unidentified": dict(found.unidentified),
+        "held_out_error_percent": {
+            load: {metric: round(100 * (said / real - 1), 1) for metric, (real, said) in row.items()}
+            for load, row in held_out.items()
+        },
+    }
+    preset = PresetFile(name, _settings(found, known), about)
+    settings_for("simple", preset.settings)
+    write_preset(preset_out, preset)
+    return Twin(preset, found, held_out)
+
+
+def _fit(measured: Sequence[tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]], budget: int) -> Fit:
+    alone = [
+        requests[requests.outcome == "ok"]
+        for parameters, requests, _ in measured
+        if streams_of(parameters) == 1
+    ]
+    if not alone:
+        raise CalibrationError("no run is synchronous")
+    joined = pd.concat(alone, ignore_index=True)
+    return fit(
+        pd.concat([steps for _, _, steps in measured], ignore_index=True),
+        pd.DataFrame(
+            {
+                "prompt_tokens": joined.prompt_tokens.astype(float),
+                "ttft_us": (joined.first_token_ns - joined.sent_ns).astype(float) / 1e3,
+            }
+        ).dropna(),
+        max_num_batched_tokens=budget,
+    )
+
+
+def _settings(found: Fit, known: Mapping[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = {"engine": "vllm"}
+    settings |= {name: _short(value) for name, value in found.settings.items()}
+    settings["step_base_us"] = max(1.0, settings["step_base_us"])
+    return settings | {name: value for name, value in known.items() if value}
+
+
+def _checked(server: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = set(server) - set(_KNOWN)
+    if unknown:
+        raise InvalidParameter(f"{', '.join(sorted(unknown))}: of a server can be given {', '.join(_KNOWN)}")
+    return dict(server)
+
+
+def _known(server: Mapping[str, Any], parameters: RunParameters) -> dict[str, Any]:
+    """What the user says of the server, else what it says itself, else vLLM's defaults."""
+    said: dict[str, Any] = {}
+    with ControlClient(
+        parameters.url,
+        api_key_env=parameters.api_key_env,
+        headers=parameters.headers,
+        verify_tls=parameters.verify_tls,
+    ) as client:
+        said["max_model_len"] = next(
+            (card.max_model_len for card in client.models() if card.max_model_len), 0
+        )
+        try:
+            readings = list(parse(client.metrics()))
+        except TargetError:
+            readings = []
+    pages = (each.labels for each in readings if each.name == "vllm:cache_config_info")
+    labels: dict[str, Any] = json.loads(next(pages, "{}"))
+    for name, label in (("block_size", "block_size"), ("kv_blocks", "num_gpu_blocks")):
+        if str(labels.get(label, "")).isdigit():
+            said[name] = int(labels[label])
+    return _KNOWN | said | _checked(server)
+
+
+def _named(parameters: Mapping[str, Any]) -> str:
+    streams = streams_of({"max_in_flight": 0, **parameters})
+    kind = {0: f"{parameters['load']} {parameters.get('rate', '')}".strip(), 1: "alone"}.get(
+        streams, f"{streams} streams"
+    )
+    return f"{kind}, {parameters['input_tokens']} + {parameters['output_tokens']} tokens"
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
