@@ -26,10 +26,21 @@ STEP_COLUMNS = {
 _SOFT = 0.05
 """Relative residuals beyond this count less and less: pauses of the machine are not the model's."""
 _ROUNDS = 25
+_SETTLED = 1e-4
+"""Relative change of the coefficients at which reweighting ends."""
+_RIDGE = 1e-12
+"""Of the trace: columns that are alike must not break the decomposition."""
+_NOTHING = 1e-9
+_UNSURE = 0.025
+"""Share of the bootstrap's draws that may be 0 before the coefficient is."""
 _LEAST_STEPS = 60
 _BLOCK = 20
 """Neighbouring steps that the bootstrap keeps together: they share what the machine did."""
 _RESAMPLES = 200
+_ALIKE = 1.5
+"""Prompts of requests alone must differ by this factor: else what a token takes cannot be told from the rest."""
+_NEEDED = frozenset({"step_base_us", "step_prefill_us_per_token", "stream_us"})
+"""Settings that are kept however small they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,10 @@ def fit(steps: pd.DataFrame, alone: pd.DataFrame, *, max_num_batched_tokens: int
     end takes. Steps that only decode, steps that also prefill, and requests alone weigh the same in all. What sending
     takes comes from the spread of the tokens of one step, the jitter from the residuals of steps that only decode.
 
+    A coefficient that the bootstrap cannot tell from 0 is set to 0, the least sure first, and the rest fitted anew:
+    kept at a small value above 0 it would take from the others what is theirs. Its interval is the one with which it
+    went.
+
     Args:
         steps: of all loads, ``engine_steps.steps_of``.
         alone: requests that were alone in the server: ``prompt_tokens``, ``ttft_us``.
@@ -72,26 +87,35 @@ def fit(steps: pd.DataFrame, alone: pd.DataFrame, *, max_num_batched_tokens: int
         raise CalibrationError(
             f"only {len(steps)} steps could be told apart, {_LEAST_STEPS} are needed: send longer answers, or more"
         )
-    if alone.prompt_tokens.nunique() < 2:
+    shortest, longest = alone.prompt_tokens.min(), alone.prompt_tokens.max()
+    if not longest >= _ALIKE * shortest:
         raise CalibrationError(
-            "requests that are alone have one length of prompt: run a synchronous load with another"
+            f"requests that are alone have prompts of {shortest:.0f} to {longest:.0f} tokens only: run a "
+            "synchronous load with others"
         )
     rows = _Design(steps, alone, max_num_batched_tokens)
     everything = np.arange(len(steps)), np.arange(len(alone))
+    intervals: dict[str, tuple[float, float]] = {}
+    while True:
+        random = np.random.default_rng(seed)
+        draws = pd.DataFrame(
+            [
+                rows.solve(_blocks(random, len(steps)), random.integers(0, len(alone), len(alone)))[0]
+                for _ in range(_RESAMPLES)
+            ]
+        )
+        low, high = draws.quantile(0.025), draws.quantile(0.975)
+        intervals |= {str(name): (float(low[name]), float(high[name])) for name in draws.columns}
+        unsure = draws.drop(columns=[*_NEEDED]).le(_NOTHING).mean()
+        if not len(unsure) or unsure.max() < _UNSURE:
+            break
+        rows.leave_out(str(unsure.idxmax()), "these loads do not tell it from 0")
     settings, residuals = rows.solve(*everything)
     plain = residuals[: len(steps)][rows.kind[: len(steps)] == 0]
-    random = np.random.default_rng(seed)
-    draws = pd.DataFrame(
-        [
-            rows.solve(_blocks(random, len(steps)), random.integers(0, len(alone), len(alone)))[0]
-            for _ in range(_RESAMPLES)
-        ]
-    )
-    low, high = draws.quantile(0.025), draws.quantile(0.975)
     jitter = 1.4826 * float(np.median(np.abs(plain - np.median(plain)))) if len(plain) else 0.0
     return Fit(
         settings=settings | dict.fromkeys(rows.unidentified, 0.0) | {"jitter": min(1.0, jitter)},
-        intervals={str(name): (float(low[name]), float(high[name])) for name in draws.columns},
+        intervals=intervals,
         steps=len(steps),
         residual=float(np.median(np.abs(residuals[: len(steps)]))),
         unidentified=rows.unidentified,
@@ -135,6 +159,13 @@ class _Design:
         self.kind = np.concatenate([mixed, np.full(len(prompts), 2)])
         self._steps = len(steps)
 
+    def leave_out(self, name: str, why: str) -> None:
+        """Takes a setting out of the model: it is 0."""
+        at = self._names.index(name)
+        del self._names[at]
+        self._matrix = np.delete(self._matrix, at, axis=1)
+        self.unidentified[name] = why
+
     def solve(self, steps: _Rows, alone: _Rows) -> tuple[dict[str, float], _Floats]:
         """The settings that some of the rows give, and the relative residuals of these."""
         sending = self._sending[steps]
@@ -149,12 +180,18 @@ class _Design:
         counts = np.bincount(kind, minlength=3)
         share = (1 / np.maximum(counts, 1))[kind]
         weight = share
-        found = np.zeros(scaled.shape[1])
+        found = residuals = np.zeros(scaled.shape[1])
         for _ in range(_ROUNDS):
-            root = np.sqrt(weight)
-            found, _norm = nnls(scaled * root[:, None], root)
+            # Normal equations: the same least squares in as many rows as there are coefficients.
+            weighted = scaled * weight[:, None]
+            gram = weighted.T @ scaled
+            root = np.linalg.cholesky(gram + _RIDGE * np.trace(gram) * np.eye(len(gram)))
+            before = found
+            found, _norm = nnls(root.T, np.linalg.solve(root, weighted.sum(axis=0)))
             residuals = scaled @ found - 1
             weight = share / np.sqrt(1 + (residuals / _SOFT) ** 2)
+            if np.abs(found - before).max() < _SETTLED * np.abs(found).max():
+                break
         settings = dict(zip(self._names, map(float, found / size), strict=True))
         return settings | {"stream_us": stream_us}, np.asarray(residuals)
 
