@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -71,8 +72,8 @@ def fit(steps: pd.DataFrame, alone: pd.DataFrame, *, max_num_batched_tokens: int
     takes comes from the spread of the tokens of one step, the jitter from the residuals of steps that only decode.
 
     A coefficient that the bootstrap cannot tell from 0 is set to 0, the least sure first, and the rest fitted anew:
-    kept at a small value above 0 it would take from the others what is theirs. Its interval is the one with which it
-    went.
+    kept at a small value above 0 it would take from the others what is theirs. Intervals span those of all these fits,
+    since which coefficients are there is itself not sure.
 
     Args:
         steps: of all loads, ``engine_steps.steps_of``.
@@ -105,7 +106,9 @@ def fit(steps: pd.DataFrame, alone: pd.DataFrame, *, max_num_batched_tokens: int
             ]
         )
         low, high = draws.quantile(0.025), draws.quantile(0.975)
-        intervals |= {str(name): (float(low[name]), float(high[name])) for name in draws.columns}
+        for name in map(str, draws.columns):
+            widest = intervals.get(name, (math.inf, -math.inf))
+            intervals[name] = (min(widest[0], float(low[name])), max(widest[1], float(high[name])))
         unsure = draws.drop(columns=[*_NEEDED]).le(_NOTHING).mean()
         if not len(unsure) or unsure.max() < _UNSURE:
             break
