@@ -95,10 +95,20 @@ class VllmEngine:
         else:
             self._scheduler.finish(request)
 
-    def reset_prefix_cache(self) -> None:
-        """Forgets what no request holds."""
+    def stall(self, duration_ns: int) -> None:
+        """Makes the step under way longer by so much, or the next one: the device hangs, and goes on."""
+        if self._step is not None:
+            self._ends_ns += duration_ns
+        else:
+            self._cold_ns += duration_ns
+
+    def reset_prefix_cache(self) -> bool:
+        """Forgets what was computed; as with vLLM only while no request is running, and gives whether it did."""
+        if self._scheduler.running:
+            return False
         if self._scheduler.cache is not None:
             self._scheduler.cache.forget()
+        return True
 
     def next_ns(self) -> int | None:
         """When the next thing happens; ``None`` while there is nothing to do."""

@@ -34,7 +34,7 @@ def start(
         detached: Whether the server outlives this process.
         stop_after_s: Seconds from its start after which it ends by itself; 0 = never.
         api_key_env: Name of the environment variable with the key that it asks for; "" = none.
-        timeout_s: How long it may take to become healthy.
+        timeout_s: How long it may take to become healthy, beyond its ``startup_s``.
 
     Raises:
         ParameterError: A preset, name or value that does not exist.
@@ -77,5 +77,5 @@ def start(
         listener=listener,
         detached=detached,
         stop_after_s=stop_after_s,
-        timeout_s=timeout_s,
+        timeout_s=timeout_s + settings.startup_s,
     )

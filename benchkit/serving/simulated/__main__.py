@@ -19,11 +19,11 @@ from benchkit.errors import BenchkitError
 from benchkit.serving.simulated.app import App
 from benchkit.serving.simulated.http_server import Connection
 from benchkit.serving.simulated.listening import BACKLOG, listening_socket
-from benchkit.serving.simulated.settings import Settings, settings_for
+from benchkit.serving.simulated.settings import VLLM_NAMES, Settings, settings_for
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line: a flag for each setting."""
+    """The command line: a flag for each setting, also as vLLM writes it."""
     made = argparse.ArgumentParser(prog="benchkit.serving.simulated", description=__doc__)
     made.add_argument("--host", default="127.0.0.1", help="address to listen on")
     made.add_argument("--port", type=int, default=0, help="0 = a free one; it is printed")
@@ -31,11 +31,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--preset", default="fixed", help="a preset's name, or the path of a preset file")
     made.add_argument("--api-key-env", default="", help="name of the variable with the key to ask for")
     for field in dataclasses.fields(Settings):
-        flag = "--" + field.name.replace("_", "-")
+        names = [field.name, *(flag for flag, name in VLLM_NAMES.items() if name == field.name)]
+        flags = ["--" + name.replace("_", "-") for name in names]
         if isinstance(field.default, bool):
-            made.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
+            made.add_argument(*flags, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
         else:
-            made.add_argument(flag, type=type(field.default), default=argparse.SUPPRESS)
+            made.add_argument(*flags, type=type(field.default), default=argparse.SUPPRESS)
     return made
 
 

@@ -44,13 +44,11 @@ def chunk(payload: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
-def usage(call: Call, completion_tokens: int, request: EngineRequest) -> bytes:
-    """The JSON of ``usage``."""
-    details = (
-        b',"prompt_tokens_details":{"cached_tokens":%d}' % request.cached_tokens
-        if call.prompt_details
-        else b""
-    )
+def usage(call: Call, completion_tokens: int, request: EngineRequest | None = None) -> bytes:
+    """The JSON of ``usage``; of the prefix cache it speaks, as vLLM does, only at the end (``request`` given)."""
+    details = b""
+    if call.prompt_details and request is not None:
+        details = b',"prompt_tokens_details":{"cached_tokens":%d}' % request.cached_tokens
     return b'{"prompt_tokens":%d,"total_tokens":%d,"completion_tokens":%d%b}' % (
         call.prompt_tokens,
         call.prompt_tokens + completion_tokens,
@@ -101,7 +99,7 @@ class WholeAnswer:
 
     def _body(self) -> bytes:
         call = self._call
-        text = b"".join(WORDS[(call.word + at) % len(WORDS)] for at in range(call.output_tokens))
+        text = b"".join(WORDS[(call.word + at) % len(WORDS)] for at in range(call.text_tokens))
         choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": call.finish_reason}
         if call.chat:
             choice["message"] = {"role": "assistant", "content": text.decode()}
@@ -188,11 +186,7 @@ class StreamedAnswer:
         return (
             self._events
             + b'{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]'
-            + (
-                b',"usage":%b}\n\n' % usage(self._call, 0, self.request)
-                if self._call.continuous_usage
-                else b"}\n\n"
-            )
+            + (b',"usage":%b}\n\n' % usage(self._call, 0) if self._call.continuous_usage else b"}\n\n")
         )
 
     def ending(self, total: int) -> bytes:
@@ -223,7 +217,7 @@ class StreamedAnswer:
 
     def _event_end(self, total: int) -> bytes:
         if self._call.continuous_usage:
-            return b',"usage":%b}\n\n' % usage(self._call, total, self.request)
+            return b',"usage":%b}\n\n' % usage(self._call, total)
         return b"}\n\n"
 
 

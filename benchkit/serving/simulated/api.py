@@ -57,6 +57,11 @@ class Call:
     """Where in the word list the answer's text starts."""
     faults: Faults
 
+    @property
+    def text_tokens(self) -> int:
+        """How many of them have text; the token that ends an answer by itself has none."""
+        return self.output_tokens - (self.finish_reason == "stop")
+
 
 def read_json(body: bytes) -> dict[str, Any]:
     """A request body as a JSON object.

@@ -14,13 +14,13 @@ from benchkit.serving.simulated import tokens
 from benchkit.serving.simulated.answers import Answer, Names, StreamedAnswer, WholeAnswer
 from benchkit.serving.simulated.api import ApiError, Call, check_model, read_call, read_json
 from benchkit.serving.simulated.blocks import block_hashes
-from benchkit.serving.simulated.faulty import FaultyAnswer
+from benchkit.serving.simulated.crash import crash
+from benchkit.serving.simulated.faulty import FaultyAnswer, FaultyWhole
 from benchkit.serving.simulated.http_server import Exchange
 from benchkit.serving.simulated.metrics import ServerMetrics
 from benchkit.serving.simulated.pacer import Pacer
 from benchkit.serving.simulated.send_log import SendLog
 from benchkit.serving.simulated.settings import Settings
-from benchkit.simulator.engine import VllmEngine
 from benchkit.simulator.requests import Emission, EngineRequest
 
 _JSON = "application/json"
@@ -42,11 +42,18 @@ class App:
         self._answers: dict[EngineRequest, Answer] = {}
         self._ready_at_s = time.monotonic() + settings.startup_s
         self._sends = SendLog()
+        if settings.crash_after_s:
+            loop.call_later(settings.startup_s + settings.crash_after_s, crash)
+        self._engine = settings.build_engine()
         self.pacer = Pacer(
-            settings.build_engine(), self._deliver, loop, quantum_ns=round(settings.send_quantum_ms * 1e6)
+            self._engine, self._deliver, loop, quantum_ns=round(settings.send_quantum_ms * 1e6)
         )
-        cache = (settings.block_size, settings.kv_blocks) if settings.engine == "vllm" else (0, 0)
-        self._metrics = ServerMetrics(settings.model, block_size=cache[0], kv_blocks=cache[1])
+        self._metrics = ServerMetrics(
+            settings.model,
+            block_size=settings.block_size if settings.engine == "vllm" else 0,
+            kv_blocks=settings.kv_blocks,
+            prefix_caching=self._engine.wants_hashes,
+        )
         self._routes: dict[str, dict[str, Callable[[Exchange], None]]] = {
             "/health": {"GET": self._health},
             "/ping": {"GET": self._health},
@@ -91,10 +98,7 @@ class App:
         exchange.respond(200 if time.monotonic() >= self._ready_at_s else 503, b"", _JSON)
 
     def _reset_prefix_cache(self, exchange: Exchange) -> None:
-        engine = self.pacer.engine
-        if isinstance(engine, VllmEngine):
-            engine.reset_prefix_cache()
-        exchange.respond(200, b"", _JSON)
+        exchange.respond(200, orjson.dumps({"success": self._engine.reset_prefix_cache()}), _JSON)
 
     def _get_version(self, exchange: Exchange) -> None:
         exchange.respond(200, orjson.dumps({"version": f"benchkit-simulated {self._version}"}), _JSON)
@@ -112,7 +116,7 @@ class App:
         exchange.respond(200, orjson.dumps({"object": "list", "data": [card]}), _JSON)
 
     def _get_metrics(self, exchange: Exchange) -> None:
-        engine = self.pacer.engine
+        engine = self._engine
         page = self._metrics.expose(running=engine.running, waiting=engine.waiting, stats=engine.stats)
         exchange.respond(200, page.encode(), _METRICS)
 
@@ -156,9 +160,13 @@ class App:
         body = read_json(exchange.body)
         faults = exchange.header(b"x-benchkit-fault")
         call = read_call(body, chat=chat, settings=self._settings, fault_header=faults)
-        engine = self.pacer.engine
-        if 0 < call.faults.shed_above <= engine.waiting:
-            raise ApiError(429, f"Too many requests: {engine.waiting} are waiting already.")
+        engine = self._engine
+        most = call.faults.shed_above or self._settings.max_queue
+        if 0 < most <= engine.waiting:
+            self._metrics.shed += 1
+            raise ApiError(
+                429, f"Too many requests: {engine.waiting} wait already, and no more than {most} may."
+            )
         hashes = block_hashes(body, call, self._settings.block_size) if engine.wants_hashes else ()
         request = EngineRequest(call.prompt_tokens, call.output_tokens, exchange.arrived_ns, hashes)
         answer = self._answer(exchange, call, request)
@@ -166,6 +174,8 @@ class App:
         exchange.on_disconnect = lambda: self._cancel(request)
         answer.start()
         self.pacer.submit(request)
+        if call.faults.engine_stall_ms:
+            engine.stall(call.faults.engine_stall_ms * 1_000_000)
 
     def _answer(self, exchange: Exchange, call: Call, request: EngineRequest) -> Answer:
         self._sequence += 1
@@ -178,9 +188,11 @@ class App:
         record = None
         if self._settings.log_sends or exchange.header(b"x-benchkit-log") == "1":
             record = self._sends.open(request_id, exchange.arrived_ns, call.output_tokens)
+        kind: type[Answer]
         if not call.stream:
-            return WholeAnswer(exchange, call, names, request, record)
-        kind = FaultyAnswer if call.faults.touches_stream else StreamedAnswer
+            kind = FaultyWhole if call.faults.crash_after else WholeAnswer
+        else:
+            kind = FaultyAnswer if call.faults.touches_stream else StreamedAnswer
         return kind(exchange, call, names, request, record)
 
     def _cancel(self, request: EngineRequest) -> None:
@@ -211,6 +223,9 @@ class App:
         metrics.succeeded[answer.finish_reason] += 1
         metrics.e2e.observe((ended_ns - request.arrived_ns) / _SECOND)
         metrics.queue.observe((request.admitted_ns - request.arrived_ns) / _SECOND)
+        metrics.inference.observe((ended_ns - request.admitted_ns) / _SECOND)
+        metrics.prompt_lengths.observe(request.prompt_tokens)
+        metrics.answer_lengths.observe(request.emitted)
         metrics.prefill.observe((request.first_token_ns - request.admitted_ns) / _SECOND)
         metrics.decode.observe((ended_ns - request.first_token_ns) / _SECOND)
         if request.emitted > 1:

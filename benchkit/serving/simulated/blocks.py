@@ -17,11 +17,14 @@ def block_hashes(body: dict[str, Any], call: Call, block_size: int) -> list[int]
         call: says how long the answer is and where its words start.
         block_size: tokens a block.
     """
-    ids = [*_prompt_ids(body, call), *tokens.answer_ids(call.word, call.output_tokens)]
-    known = hash((str(body.get("cache_salt") or ""), call.chat)) if body.get("cache_salt") else 0
+    ids = (*_prompt_ids(body, call), *tokens.answer_ids(call.word, call.text_tokens))
+    if call.finish_reason == "stop":
+        ids += (tokens.MESSAGE_END,)
+    salt = body.get("cache_salt")
+    known = hash(str(salt)) if salt else 0
     hashes = []
     for start in range(0, len(ids) - block_size + 1, block_size):
-        known = hash((known, *ids[start : start + block_size]))
+        known = hash((known, ids[start : start + block_size]))
         hashes.append(known)
     return hashes
 

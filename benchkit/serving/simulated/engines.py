@@ -63,6 +63,14 @@ class FixedEngine:
         else:
             self._leave(now_ns)
 
+    def stall(self, duration_ns: int) -> None:
+        """Makes everything that is under way later by so much."""
+        self._heap = [(due_ns + duration_ns, sequence, request) for due_ns, sequence, request in self._heap]
+
+    def reset_prefix_cache(self) -> bool:
+        """There is none to forget."""
+        return True
+
     def next_ns(self) -> int | None:
         """When the next emission is due; ``None`` while there is nothing to do."""
         return self._heap[0][0] if self._heap else None

@@ -22,6 +22,8 @@ class Faults:
     """Answer 429 when so many requests wait already."""
     crash_after: int = 0
     """The server's process dies after this many tokens, as with an engine that fails."""
+    engine_stall_ms: int = 0
+    """The whole engine stands still for this long when the request arrives: all streams, and who waits."""
     slow_start: int = 0
     """Milliseconds before anything of the answer leaves, its head included."""
     cut_after: int = 0
@@ -56,8 +58,12 @@ class Faults:
     @property
     def touches_stream(self) -> bool:
         """Whether an answer's events differ from the ordinary ones."""
-        return self != dataclasses.replace(
-            NO_FAULTS, short=self.short, status=self.status, shed_above=self.shed_above
+        return self is not NO_FAULTS and self != dataclasses.replace(
+            NO_FAULTS,
+            short=self.short,
+            status=self.status,
+            shed_above=self.shed_above,
+            engine_stall_ms=self.engine_stall_ms,
         )
 
 
@@ -65,6 +71,7 @@ NO_FAULTS = Faults()
 _DEFAULT_COUNTS = {
     "shed_above": 1,
     "crash_after": 3,
+    "engine_stall_ms": 1_000,
     "error_event": 3,
     "malformed": 3,
     "cut_after": 3,

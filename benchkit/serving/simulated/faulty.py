@@ -1,16 +1,14 @@
-"""An answer on which a client's handling of faults is tested."""
+"""Answers on which a client's handling of faults is tested."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import time
-from typing import NoReturn
 
 import orjson
 
-from benchkit.serving.simulated.answers import LAST_CHUNK, StreamedAnswer, chunk
+from benchkit.serving.simulated.answers import LAST_CHUNK, StreamedAnswer, WholeAnswer, chunk
+from benchkit.serving.simulated.crash import DEAD, crash
 from benchkit.simulator.requests import Emission
 
 
@@ -41,8 +39,6 @@ class FaultyAnswer(StreamedAnswer):
             return
         faults = self._call.faults
         emitted = emission.total
-        if faults.crash_after and emitted >= faults.crash_after:
-            _crash()
         last = emission.finished
         if faults.merge > 1 and emitted > 1 and not last and self._merged + emission.tokens < faults.merge:
             self._merged += emission.tokens
@@ -57,6 +53,8 @@ class FaultyAnswer(StreamedAnswer):
             self._over, last = True, True
             data += chunk(b"data: " + _server_error() + b"\n\n") + chunk(b"data: [DONE]\n\n") + LAST_CHUNK
         self._put(data)
+        if faults.crash_after and emitted >= faults.crash_after:
+            crash()
         if faults.cut_after and emitted >= faults.cut_after:
             self._over = True
             self._exchange.connection.cut()
@@ -127,13 +125,20 @@ class FaultyAnswer(StreamedAnswer):
             self._release()
 
 
+class FaultyWhole(WholeAnswer):
+    """An answer in one piece whose request may take the server down."""
+
+    __slots__ = ()
+
+    def deliver(self, emission: Emission) -> None:
+        """Takes tokens; answers with the last of them, if it comes to that."""
+        crash_after = self._call.faults.crash_after
+        if crash_after and emission.total >= crash_after:
+            crash()
+        super().deliver(emission)
+
+
 def _server_error() -> bytes:
-    message = "EngineCore encountered an issue. See stack trace (above) for the root cause."
     return orjson.dumps(
-        {"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}}
+        {"error": {"message": DEAD, "type": "InternalServerError", "param": None, "code": 500}}
     )
-
-
-def _crash() -> NoReturn:
-    print("benchkit_fault crash_after: EngineCore died, and the server with it", file=sys.stderr, flush=True)
-    os._exit(1)

@@ -11,6 +11,7 @@ _LATENCY_S = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40
               480.0, 960.0, 1920.0, 7680.0)  # fmt: skip
 _TTFT_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
            40.0, 80.0, 160.0, 640.0, 2560.0)  # fmt: skip
+_TOKENS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 _ITL_S = (
     0.01,
     0.025,
@@ -68,20 +69,28 @@ class Histogram:
 class ServerMetrics:
     """Counters and histograms of one server."""
 
-    def __init__(self, model: str, *, block_size: int = 0, kv_blocks: int = 0) -> None:
+    def __init__(
+        self, model: str, *, block_size: int = 0, kv_blocks: int = 0, prefix_caching: bool = False
+    ) -> None:
         """Starts at zero.
 
         Args:
             model: its name, a label of everything.
             block_size: tokens a block of the KV cache; 0 where there is no cache.
             kv_blocks: its blocks; 0 = no limit.
+            prefix_caching: whether what is in them can be found again.
         """
-        self._cache = f'block_size="{block_size}",num_gpu_blocks="{kv_blocks}"' if block_size else ""
+        self._cache = (
+            f'block_size="{block_size}",num_gpu_blocks="{kv_blocks}",enable_prefix_caching="{prefix_caching}"'
+            if block_size
+            else ""
+        )
         quoted = model.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         self._labels = f'engine="0",model_name="{quoted}"'
         self.prompt_tokens = 0
         self.generation_tokens = 0
-        self.succeeded = {"stop": 0, "length": 0, "abort": 0}
+        self.shed = 0
+        self.succeeded = {"stop": 0, "length": 0, "abort": 0, "error": 0, "repetition": 0}
         self.ttft = Histogram("vllm:time_to_first_token_seconds", "Time to first token in seconds.", _TTFT_S)
         self.itl = Histogram("vllm:inter_token_latency_seconds", "Inter-token latency in seconds.", _ITL_S)
         self.e2e = Histogram(
@@ -97,6 +106,13 @@ class ServerMetrics:
             "vllm:request_time_per_output_token_seconds", "Time per output token of a request.", _ITL_S
         )
         self.decode = Histogram("vllm:request_decode_time_seconds", "Time in decode in seconds.", _LATENCY_S)
+        self.inference = Histogram(
+            "vllm:request_inference_time_seconds", "Time in the batch in seconds.", _LATENCY_S
+        )
+        self.prompt_lengths = Histogram("vllm:request_prompt_tokens", "Prompt tokens of a request.", _TOKENS)
+        self.answer_lengths = Histogram(
+            "vllm:request_generation_tokens", "Generated tokens of a request.", _TOKENS
+        )
 
     def expose(self, *, running: int, waiting: int, stats: EngineStats) -> str:
         """The page in the text format."""
@@ -118,6 +134,11 @@ class ServerMetrics:
             ("vllm:generation_tokens_total", "counter", "Tokens generated.", self.generation_tokens),
         ):
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name}{{{labels}}} {float(value)}"]
+        lines += [
+            "# HELP vllm:admission_rejections_total Requests answered 429 because too many waited.",
+            "# TYPE vllm:admission_rejections_total counter",
+            f'vllm:admission_rejections_total{{{labels},reason="max_queue"}} {float(self.shed)}',
+        ]
         if self._cache:
             lines += [
                 "# HELP vllm:cache_config_info The KV cache.",
@@ -130,6 +151,17 @@ class ServerMetrics:
         ]
         for reason, count in self.succeeded.items():
             lines.append(f'vllm:request_success_total{{{labels},finished_reason="{reason}"}} {float(count)}')
-        for histogram in (self.ttft, self.itl, self.e2e, self.queue, self.prefill, self.decode, self.tpot):
+        for histogram in (
+            self.prompt_lengths,
+            self.answer_lengths,
+            self.ttft,
+            self.itl,
+            self.tpot,
+            self.e2e,
+            self.queue,
+            self.inference,
+            self.prefill,
+            self.decode,
+        ):
             lines += histogram.expose(labels)
         return "\n".join(lines) + "\n"

@@ -16,7 +16,6 @@ from benchkit.simulator.config import EngineConfig
 from benchkit.simulator.engine import VllmEngine
 from benchkit.simulator.presets import PRESETS as PUBLISHED
 from benchkit.simulator.presets import SETTINGS as PUBLISHED_SETTINGS
-from benchkit.simulator.requests import Engine
 from benchkit.simulator.step_time import LinearStepTime, StepTime
 
 
@@ -33,7 +32,8 @@ class Settings:
     engine: str = "fixed"
     """``fixed`` (constant times) or ``vllm`` (batches; what follows up to ``seed`` is for it)."""
     step_model: str = ""
-    """Preset whose step-time model is used; "" = the linear one of the ``step_`` settings."""
+    """Preset whose step-time model is used; "" = the linear one of the ``step_`` settings, which replaces a
+    preset's as soon as one of them is given."""
     step_base_us: float = 8_000.0
     """Step time: constant part."""
     step_prefill_us_per_token: float = 40.0
@@ -83,6 +83,10 @@ class Settings:
     """Extra time before the first token of the first request: a server that is not warm."""
     startup_s: float = 0.0
     """How long the server answers 503 before it is healthy: a model that is loaded slowly."""
+    max_queue: int = 0
+    """Requests that may wait; further ones are answered 429. 0 = no limit."""
+    crash_after_s: float = 0.0
+    """Seconds after it has become healthy at which the server's process dies, as with its engine; 0 = never."""
     mean_answer_tokens: int = 200
     """Mean length of an answer that may stop by itself."""
     enable_prompt_tokens_details: bool = False
@@ -96,11 +100,11 @@ class Settings:
     fault: str = ""
     """Faults of every request; see ``faults.py``."""
 
-    def build_engine(self) -> Engine:
+    def build_engine(self) -> FixedEngine | VllmEngine:
         """The engine that these settings describe.
 
         Raises:
-            InvalidParameter: The settings contradict one another.
+            ValueError: A value out of range, or values that contradict one another.
         """
         if self.engine == "fixed":
             return FixedEngine(
@@ -110,12 +114,9 @@ class Settings:
                 cold_ns=round(self.cold_ms * 1e6),
             )
         shared = {field.name for field in dataclasses.fields(EngineConfig)} - {"step_time"}
-        try:
-            return VllmEngine(
-                EngineConfig(step_time=self._step_time(), **{name: getattr(self, name) for name in shared})
-            )
-        except ValueError as error:
-            raise InvalidParameter(f"server_args: {error}") from None
+        return VllmEngine(
+            EngineConfig(step_time=self._step_time(), **{name: getattr(self, name) for name in shared})
+        )
 
     def _step_time(self) -> StepTime:
         if self.step_model:
@@ -152,19 +153,25 @@ _AT_LEAST_ONE = (
     "block_size",
     "stream_interval",
 )
-_VLLM_NAMES = {
+VLLM_NAMES: Mapping[str, str] = {
     "num_gpu_blocks_override": "kv_blocks",
     "enable_prefix_caching": "prefix_caching",
     "async_scheduling": "schedule_ahead",
     "served_model_name": "model",
 }
 """vLLM's flags that have another name here."""
+_LINEAR = {field.name for field in dataclasses.fields(Settings) if field.name.startswith("step_")} - {
+    "step_model",
+    "step_gap_us",
+}
+"""Settings of the linear step-time model."""
 
 
 def settings_for(preset: str, server_args: Mapping[str, Any]) -> Settings:
     """The settings of a preset with ``server_args`` laid over it.
 
-    Names may be written with ``-`` or ``_``, and as vLLM's flags.
+    Names may be written with ``-`` or ``_``, and as vLLM's flags (``no-enable-prefix-caching`` too). A context length
+    that nobody asked for is cut to what the KV cache holds.
 
     Args:
         preset: a name of ``PRESETS``, or the path of a file that ``benchkit calibrate`` wrote.
@@ -174,7 +181,8 @@ def settings_for(preset: str, server_args: Mapping[str, Any]) -> Settings:
         InvalidParameter: Unknown preset, a value of another type or out of range, settings that contradict one another.
         UnknownParameter: A name that the embedded server does not have.
     """
-    if preset.endswith((".yaml", ".yml")):
+    from_file = preset.endswith((".yaml", ".yml"))
+    if from_file:
         source, given = f"preset {preset}", read_preset(Path(preset)).settings
     elif preset in PRESETS:
         source, given = f"preset {preset}", PRESETS[preset]
@@ -183,39 +191,69 @@ def settings_for(preset: str, server_args: Mapping[str, Any]) -> Settings:
             f"preset is {preset!r}: the embedded server has {', '.join(sorted(PRESETS))}, or give the path of a "
             "preset file (.yaml)"
         )
-    asked = _checked_values("server_args", server_args)
-    values = _checked_values(source, given) | asked
-    if values.get("engine", "fixed") not in ("fixed", "vllm"):
-        raise InvalidParameter(f"server_args: engine is {values['engine']!r}; give 'fixed' or 'vllm'")
-    if values.get("step_model", "") not in ("", *PUBLISHED):
-        raise InvalidParameter(
-            f"server_args: step_model is {values['step_model']!r}; there are {', '.join(sorted(PUBLISHED))}"
-        )
-    settings = Settings(**values)
+    base, asked = _checked_values(source, given), _checked_values("server_args", server_args)
+    settings = Settings(**(base | asked))
+    if _LINEAR & asked.keys() and not asked.get("step_model"):
+        settings = dataclasses.replace(settings, step_model="")
+    source += ", server_args" if asked else ""
     room = settings.kv_blocks * settings.block_size - settings.draft_tokens
     if settings.engine == "vllm" and settings.kv_blocks and room < settings.max_model_len:
-        if "max_model_len" in asked or room < 1:
+        wanted = "max_model_len" in asked or (
+            from_file and "max_model_len" in base and not {"kv_blocks", "block_size"} & asked.keys()
+        )
+        if wanted or room < 2:
             raise InvalidParameter(
-                f"max_model_len is {settings.max_model_len}, but the KV cache holds {room} tokens (kv_blocks "
-                f"{settings.kv_blocks} of {settings.block_size}): lower max_model_len or raise kv_blocks"
+                f"{source}: max_model_len is {settings.max_model_len}, but the KV cache holds {room} tokens "
+                f"(kv_blocks {settings.kv_blocks} of {settings.block_size}): lower max_model_len or raise kv_blocks"
             )
         settings = dataclasses.replace(settings, max_model_len=room)
-    settings.build_engine()
+    try:
+        settings.build_engine()
+    except ValueError as error:
+        raise InvalidParameter(f"{source}: {error}") from None
     return settings
 
 
 def _checked_values(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by their own names, each of the right type and in range.
+
+    Raises:
+        InvalidParameter: One is not, is given twice, or contradicts another.
+        UnknownParameter: There is no such setting.
+    """
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     values: dict[str, Any] = {}
     for written, value in given.items():
-        name = written.replace("-", "_")
-        name = _VLLM_NAMES.get(name, name)
+        name, negated = _own_name(written)
         if name not in fields:
-            near = difflib.get_close_matches(name, fields, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(name, [*fields, *VLLM_NAMES], n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(fields))}"
             raise UnknownParameter(f"{source}: the embedded server has no {written!r}; {hint}")
+        if name in values:
+            raise InvalidParameter(f"{source}: {name} is given twice, once as {written!r}; give it once")
         values[name] = _checked(source, name, value, fields[name].default)
+        if negated:
+            values[name] = not values[name]
+    if values.get("engine", "fixed") not in ("fixed", "vllm"):
+        raise InvalidParameter(f"{source}: engine is {values['engine']!r}; give 'fixed' or 'vllm'")
+    if values.get("step_model", "") not in ("", *PUBLISHED):
+        raise InvalidParameter(
+            f"{source}: step_model is {values['step_model']!r}; there are {', '.join(sorted(PUBLISHED))}"
+        )
+    if values.get("step_model") and (both := sorted(_LINEAR & values.keys())):
+        raise InvalidParameter(
+            f"{source}: step_model {values['step_model']!r} and {both[0]} are both given; give the one or the other"
+        )
     return values
+
+
+def _own_name(written: str) -> tuple[str, bool]:
+    """The setting that is meant, and whether it is written with vLLM's ``no-``."""
+    name = written.replace("-", "_")
+    plain = name.removeprefix("no_")
+    negated = plain != name and isinstance(getattr(Settings(), VLLM_NAMES.get(plain, plain), None), bool)
+    name = plain if negated else name
+    return VLLM_NAMES.get(name, name), negated
 
 
 def _checked(source: str, name: str, value: Any, default: Any) -> Any:
