@@ -212,7 +212,7 @@ def serve(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) -> None:
         values |= load_file(file)
     values |= parse_assignments(pairs, ServingParameters)
     parameters = resolve(values, ServingParameters)
-    server = serving.start(**parameters.model_dump())
+    server = serving.start(**parameters.start_arguments)
     click.echo(server.url)
     if parameters.detached:
         click.echo(

@@ -56,6 +56,7 @@ def test_defaults_of_a_server():
         "server_args": {},
         "detached": False,
         "stop_after_s": 0.0,
+        "twin": "",
     }
 
 

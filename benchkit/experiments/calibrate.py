@@ -26,7 +26,7 @@ from benchkit.serving.simulated.preset_file import PresetFile, write_preset
 from benchkit.serving.simulated.settings import settings_for
 from benchkit.telemetry.prometheus import parse
 
-_KNOWN = {
+KNOWN = {
     "max_num_seqs": 256,
     "max_num_batched_tokens": 2_048,
     "kv_blocks": 0,
@@ -38,6 +38,8 @@ _ALONE = (16, 96, 256, 480)
 _TOGETHER = ((2, 64), (4, 160), (8, 48), (8, 320), (16, 128), (24, 32))
 """Streams and prompt tokens of the loads with several streams."""
 _ANSWER = 32
+_SPREAD = 0.3
+"""Of prompts and answers where several streams run, so that these do not march in step."""
 
 
 def designed_loads(scale: float = 1.0, *, max_model_len: int = 0) -> list[dict[str, Any]]:
@@ -47,9 +49,10 @@ def designed_loads(scale: float = 1.0, *, max_model_len: int = 0) -> list[dict[s
         scale: of all prompt lengths.
         max_model_len: context of the server, which no request may exceed; 0 = unknown.
     """
-    most = max_model_len - _ANSWER - 32 if max_model_len else 10**9
+    answer = math.ceil(_ANSWER * (1 + _SPREAD))
 
-    def length(tokens: int) -> int:
+    def length(tokens: int, spread: float = 0.0) -> int:
+        most = int((max_model_len - answer) / (1 + spread)) if max_model_len else 10**9
         return max(8, min(most, round(tokens * scale)))
 
     common: dict[str, Any] = {"output_tokens": _ANSWER, "warmup_s": 0.5, "drain_s": 120, "duration_s": 300}
@@ -61,9 +64,9 @@ def designed_loads(scale: float = 1.0, *, max_model_len: int = 0) -> list[dict[s
         {
             "load": "concurrent",
             "concurrency": streams,
-            "input_tokens": length(tokens),
-            "input_tokens_spread": 0.3,
-            "output_tokens_spread": 0.3,
+            "input_tokens": length(tokens, _SPREAD),
+            "input_tokens_spread": _SPREAD,
+            "output_tokens_spread": _SPREAD,
             "requests": max(12, 3 * streams),
             **common,
             "warmup_s": 2,
@@ -102,7 +105,7 @@ class Twin:
         return "\n".join(lines)
 
 
-def calibrate(
+async def calibrate_async(
     values: Mapping[str, Any],
     preset_out: Path,
     *,
@@ -127,15 +130,20 @@ def calibrate(
     if not values.get("url"):
         raise InvalidParameter("'url' is empty: name the server to make a twin of")
     base = {"endpoint": "completions", "prompt_form": "token_ids", "name": "calibrate"} | dict(values)
-    known = _known(server or {}, resolve(base))
+    known = await asyncio.to_thread(_known, server or {}, resolve(base))
     hooks = hooks or Hooks()
     loads = designed_loads(scale, max_model_len=known["max_model_len"])
     folders = []
     for number, load in enumerate(loads, start=1):
         hooks.stage(f"load {number} of {len(loads)}: {_named(load)}")
         parameters: RunParameters = resolve({**base, **load, "seed": int(base.get("seed", 0)) + number})
-        folders.append(asyncio.run(measure(parameters, hooks)))
-    return calibrate_from(folders, preset_out, server=known)
+        folders.append(await measure(parameters, hooks))
+    return await asyncio.to_thread(calibrate_from, folders, preset_out, server=known)
+
+
+def calibrate(values: Mapping[str, Any], preset_out: Path, **options: Any) -> Twin:
+    """``calibrate_async`` for a program without an event loop."""
+    return asyncio.run(calibrate_async(values, preset_out, **options))
 
 
 def calibrate_from(
@@ -153,12 +161,17 @@ def calibrate_from(
         RecordError: a folder is no run.
         InvalidParameter: ``server`` has a name that is no setting, or the file cannot be written.
     """
-    known = _KNOWN | _checked(server or {})
+    known = KNOWN | _checked(server or {})
     stored = [StoredRun(path) for path in runs]
     budget = int(known["max_num_batched_tokens"])
     measured: list[tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]] = []
     for run in stored:
         parameters = run.manifest["parameters"]
+        if parameters["prefix_tokens"] and run.requests.cached_tokens.isna().all():
+            raise CalibrationError(
+                f"prompts of {run.path.name} share a prefix (prefix_tokens) and the server did not say how much of them "
+                "was cached: leave this run out, or let the server tell (vLLM: --enable-prompt-tokens-details)"
+            )
         steps = steps_of(run.requests, run.chunks, max_num_batched_tokens=budget)
         measured.append((parameters, run.requests, steps))
     if not any(streams_of(parameters) == 1 for parameters, _, _ in measured):
@@ -205,7 +218,7 @@ def _fit(measured: Sequence[tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]
     alone = [
         requests[requests.outcome == "ok"]
         for parameters, requests, _ in measured
-        if streams_of(parameters) == 1
+        if streams_of(parameters) == 1 and not parameters["prefix_tokens"]
     ]
     if not alone:
         raise CalibrationError("no run is synchronous")
@@ -230,9 +243,9 @@ def _settings(found: Fit, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(server: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = set(server) - set(_KNOWN)
+    unknown = set(server) - set(KNOWN)
     if unknown:
-        raise InvalidParameter(f"{', '.join(sorted(unknown))}: of a server can be given {', '.join(_KNOWN)}")
+        raise InvalidParameter(f"{', '.join(sorted(unknown))}: of a server can be given {', '.join(KNOWN)}")
     return dict(server)
 
 
@@ -257,7 +270,7 @@ def _known(server: Mapping[str, Any], parameters: RunParameters) -> dict[str, An
     for name, label in (("block_size", "block_size"), ("kv_blocks", "num_gpu_blocks")):
         if str(labels.get(label, "")).isdigit():
             said[name] = int(labels[label])
-    return _KNOWN | said | _checked(server)
+    return KNOWN | said | _checked(server)
 
 
 def _named(parameters: Mapping[str, Any]) -> str:

@@ -201,7 +201,8 @@ class ServingParameters(ParameterGroup):
         "", description="Model to serve; 'tiny-random' makes a small one; empty = the simulated engine's own."
     )
     preset: Annotated[str, Field(min_length=1)] = Field(
-        "fixed", description="Behaviour of the simulated engine."
+        "fixed",
+        description="Behaviour of the simulated engine: fixed, simple, one like h100-llama-3.1-8b, or a preset file.",
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="Port on 127.0.0.1; 0 = a free one.")
     server_args: Mapping = Field(
@@ -211,6 +212,15 @@ class ServingParameters(ParameterGroup):
     stop_after_s: Annotated[float, Field(ge=0)] = Field(
         0.0, description="Seconds after which the server stops by itself; 0 = never."
     )
+    twin: str = Field(
+        "",
+        description="Preset file to write for a twin of this server, from ten short loads; empty = none (notebook).",
+    )
+
+    @property
+    def start_arguments(self) -> dict[str, Any]:
+        """What ``serving.start`` takes of these."""
+        return self.model_dump(exclude={"twin"})
 
     @model_validator(mode="after")
     def _possible_together(self) -> ServingParameters:

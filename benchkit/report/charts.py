@@ -6,6 +6,7 @@ them show in any notebook.
 """
 
 from benchkit.report.charts_distribution import client, gaps, latency, ttft
+from benchkit.report.charts_server import server
 from benchkit.report.charts_time import slowing, throughput, timeline
 
-__all__ = ["client", "gaps", "latency", "slowing", "throughput", "timeline", "ttft"]
+__all__ = ["client", "gaps", "latency", "server", "slowing", "throughput", "timeline", "ttft"]

@@ -33,6 +33,8 @@ class Stored(Protocol):
     @property
     def requests(self) -> pd.DataFrame: ...  # noqa: D102
     @property
+    def telemetry(self) -> pd.DataFrame: ...  # noqa: D102
+    @property
     def chunks(self) -> Chunks: ...  # noqa: D102
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from html import escape
+from pathlib import Path
 from typing import Any, Final
 
+from benchkit.experiments import calibrate as twins
 from benchkit.http import ControlClient
 from benchkit.parameters import ServingParameters
 from benchkit.redaction import redact_text
@@ -59,6 +61,26 @@ def one_request(server: ServerProcess, prompt: str) -> Section:
         f'<p>{escape(prompt)}</p><blockquote class="bk-said">{escape(text)}</blockquote>'
         f'<p class="bk-quiet">{escape(facts)}</p>',
         f"> {prompt}\n{text}\n({facts})",
+    )
+
+
+async def twin(server: ServerProcess, parameters: ServingParameters) -> Section:
+    """How would an embedded server have to be set to behave like this one, and how far off would it be?
+
+    Runs the loads of a calibration and writes the preset file that ``twin`` names; nothing where it is empty.
+    """
+    if not parameters.twin:
+        text = 'No twin was asked for; name a preset file: twin = "my-server.yaml".'
+        return Section(f"<p>{escape(text)}</p>", text)
+    known = {name: value for name, value in parameters.server_args.items() if name in twins.KNOWN}
+    made = await twins.calibrate_async(
+        {"url": server.url, "out": str(Path(parameters.twin).with_suffix(""))},
+        Path(parameters.twin),
+        server=known,
+    )
+    command = f"benchkit serve -p preset {parameters.twin}"
+    return Section(
+        f"<pre>{escape(str(made))}</pre><p><code>{escape(command)}</code></p>", f"{made}\n{command}"
     )
 
 

@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import pandas as pd
 import pytest
 import vl_convert
 
@@ -68,7 +69,8 @@ def test_a_large_run_makes_a_small_chart(make_run: Any, build: Any) -> None:
 @pytest.mark.parametrize("build", BUILDERS, ids=charts.__all__)
 def test_a_chart_asks_what_it_answers(run: Any, build: Any) -> None:
     """The title is a question, and somewhere under it stands how many values there are."""
-    question, *under = _titles(renderer.vega_lite(build(run)))
+    target = Watched(run, _said(10, [0, 1])) if build is charts.server else run
+    question, *under = _titles(renderer.vega_lite(build(target)))
     assert question.endswith("?")
     assert any(character.isdigit() for line in under for character in line)
 
@@ -87,6 +89,46 @@ def test_both_curves_are_drawn_where_the_schedule_was_not_kept(make_run: Any) ->
     late = stored.requests.assign(scheduled_ns=stored.requests["scheduled_ns"] - 50_000_000)
     stored.__dict__["requests"] = late
     assert len(_titles(renderer.vega_lite(charts.ttft(stored)))) == 3
+
+
+class Watched:
+    """A run with what its server said."""
+
+    def __init__(self, run: Any, telemetry: pd.DataFrame) -> None:
+        self.telemetry = telemetry
+        for name in ("manifest", "summary", "requests", "chunks"):
+            setattr(self, name, getattr(run, name))
+
+
+def _said(seconds: int, waiting: list[int]) -> pd.DataFrame:
+    """Readings of two engines behind one address, twice a second."""
+    rows = [
+        (at * 500_000_000, "server", name, labels, value)
+        for at in range(2 * seconds)
+        for labels in ('{"engine": "0"}', '{"engine": "1"}')
+        for name, value in (
+            ("vllm:num_requests_running", 4.0),
+            ("vllm:num_requests_waiting", float(waiting[at % len(waiting)])),
+            ("vllm:kv_cache_usage_perc", 0.25),
+        )
+    ]
+    return pd.DataFrame(rows, columns=["time_ns", "source", "name", "labels", "value"])
+
+
+def test_the_servers_queue_is_drawn_from_its_own_metrics(run: Any) -> None:
+    """Engines behind one address are added up; the subtitle says how long the queue was, and how often."""
+    spec = renderer.vega_lite(charts.server(Watched(run, _said(10, [0, 0, 3, 6]))))
+    assert "at most 12 waited at once; some did in 50 % of 20 readings" in _titles(spec)
+    (counts,) = (rows for rows in spec["datasets"].values() if "state" in rows[0])
+    assert {row["value"] for row in counts if row["state"] == "running"} == {8.0}
+
+
+def test_hours_of_readings_make_a_small_chart(run: Any) -> None:
+    """Readings near one another are drawn as one, and the longest queue is still seen."""
+    spec = renderer.vega_lite(charts.server(Watched(run, _said(7_200, [0] * 100 + [9]))))
+    assert _rows(spec) < 1_500
+    (counts,) = (rows for rows in spec["datasets"].values() if "state" in rows[0])
+    assert max(row["value"] for row in counts if row["state"] == "waiting") == 18
 
 
 @pytest.mark.parametrize("config", [theme.CONFIG, theme.DARK], ids=["light", "dark"])
