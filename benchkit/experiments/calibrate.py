@@ -34,6 +34,7 @@ KNOWN = {
     "max_model_len": 0,
 }
 """What a server does not say for sure, and what is taken for it."""
+_CACHE = "vllm:cache_config_info"
 _ALONE = (16, 96, 256, 480)
 _TOGETHER = ((2, 64), (4, 160), (8, 48), (8, 320), (16, 128), (24, 32))
 """Streams and prompt tokens of the loads with several streams."""
@@ -96,7 +97,8 @@ class Twin:
         ]
         for name, value in self.fit.settings.items():
             low, high = self.fit.intervals.get(name, (math.nan, math.nan))
-            lines.append(f"  {name:<28}{value:>12.4g}   95 % {low:.4g} to {high:.4g}")
+            sure = f"   95 % {low:.4g} to {high:.4g}" if math.isfinite(low) else ""
+            lines.append(f"  {name:<28}{value:>12.4g}{sure}")
         lines += [f"  {name} is 0: {why}" for name, why in self.fit.unidentified.items()]
         lines.append("error of means on loads that the twin had not seen (TTFT, gap, latency):")
         for load, found in self.held_out.items():
@@ -161,16 +163,17 @@ def calibrate_from(
         RecordError: a folder is no run.
         InvalidParameter: ``server`` has a name that is no setting, or the file cannot be written.
     """
-    known = KNOWN | _checked(server or {})
+    given = _checked(server or {})
     stored = [StoredRun(path) for path in runs]
+    known = KNOWN | (_said_in(stored[0]) if stored else {}) | given
     budget = int(known["max_num_batched_tokens"])
     measured: list[tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]] = []
     for run in stored:
         parameters = run.manifest["parameters"]
         if parameters["prefix_tokens"] and run.requests.cached_tokens.isna().all():
             raise CalibrationError(
-                f"prompts of {run.path.name} share a prefix (prefix_tokens) and the server did not say how much of them "
-                "was cached: leave this run out, or let the server tell (vLLM: --enable-prompt-tokens-details)"
+                f"prompts of {run.path.name} share a prefix (prefix_tokens) and the server did not say how much of "
+                "it was cached: leave this run out, or let the server tell (vLLM: --enable-prompt-tokens-details)"
             )
         steps = steps_of(run.requests, run.chunks, max_num_batched_tokens=budget)
         measured.append((parameters, run.requests, steps))
@@ -265,12 +268,22 @@ def _known(server: Mapping[str, Any], parameters: RunParameters) -> dict[str, An
             readings = list(parse(client.metrics()))
         except TargetError:
             readings = []
-    pages = (each.labels for each in readings if each.name == "vllm:cache_config_info")
-    labels: dict[str, Any] = json.loads(next(pages, "{}"))
-    for name, label in (("block_size", "block_size"), ("kv_blocks", "num_gpu_blocks")):
-        if str(labels.get(label, "")).isdigit():
-            said[name] = int(labels[label])
+    said |= _cache([each.labels for each in readings if each.name == _CACHE])
     return KNOWN | said | _checked(server)
+
+
+def _said_in(run: StoredRun) -> dict[str, Any]:
+    """The same as far as a stored run has it."""
+    context = run.manifest.get("server", {}).get("max_model_len") or 0
+    labels = run.telemetry.labels[run.telemetry.name == _CACHE]
+    return {"max_model_len": int(context)} | _cache(list(labels[:1]))
+
+
+def _cache(labels: Sequence[str]) -> dict[str, int]:
+    """Size of the cache, from the labels of vLLM's metric about it."""
+    told: dict[str, Any] = json.loads(labels[0]) if labels else {}
+    names = {"block_size": "block_size", "kv_blocks": "num_gpu_blocks"}
+    return {name: int(told[label]) for name, label in names.items() if str(told.get(label, "")).isdigit()}
 
 
 def _named(parameters: Mapping[str, Any]) -> str:
