@@ -17,6 +17,7 @@ from benchkit.analysis.calibration import Fit, fit
 from benchkit.analysis.engine_steps import steps_of
 from benchkit.analysis.prediction import errors, predict, streams_of
 from benchkit.errors import CalibrationError, InvalidParameter, TargetError
+from benchkit.experiments.calibration_loads import designed_loads
 from benchkit.experiments.recording import Hooks
 from benchkit.experiments.run import measure
 from benchkit.http import ControlClient
@@ -35,46 +36,6 @@ KNOWN = {
 }
 """What a server does not say for sure, and what is taken for it."""
 _CACHE = "vllm:cache_config_info"
-_ALONE = (16, 96, 256, 480)
-_TOGETHER = ((2, 64), (4, 160), (8, 48), (8, 320), (16, 128), (24, 32))
-"""Streams and prompt tokens of the loads with several streams."""
-_ANSWER = 32
-_SPREAD = 0.3
-"""Of prompts and answers where several streams run, so that these do not march in step."""
-
-
-def designed_loads(scale: float = 1.0, *, max_model_len: int = 0) -> list[dict[str, Any]]:
-    """The loads of a calibration as run parameters: prompt lengths alone, then streams by lengths.
-
-    Args:
-        scale: of all prompt lengths.
-        max_model_len: context of the server, which no request may exceed; 0 = unknown.
-    """
-    answer = math.ceil(_ANSWER * (1 + _SPREAD))
-
-    def length(tokens: int, spread: float = 0.0) -> int:
-        most = int((max_model_len - answer) / (1 + spread)) if max_model_len else 10**9
-        return max(8, min(most, round(tokens * scale)))
-
-    common: dict[str, Any] = {"output_tokens": _ANSWER, "warmup_s": 0.5, "drain_s": 120, "duration_s": 300}
-    alone = [
-        {"load": "synchronous", "input_tokens": tokens, "requests": 6, **common}
-        for tokens in sorted({length(tokens) for tokens in _ALONE})
-    ]
-    together = [
-        {
-            "load": "concurrent",
-            "concurrency": streams,
-            "input_tokens": length(tokens, _SPREAD),
-            "input_tokens_spread": _SPREAD,
-            "output_tokens_spread": _SPREAD,
-            "requests": max(12, 3 * streams),
-            **common,
-            "warmup_s": 2,
-        }
-        for streams, tokens in _TOGETHER
-    ]
-    return alone + together
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +95,7 @@ async def calibrate_async(
     base = {"endpoint": "completions", "prompt_form": "token_ids", "name": "calibrate"} | dict(values)
     known = await asyncio.to_thread(_known, server or {}, resolve(base))
     hooks = hooks or Hooks()
-    loads = designed_loads(scale, max_model_len=known["max_model_len"])
+    loads = designed_loads(scale, max_model_len=known["max_model_len"], max_num_seqs=known["max_num_seqs"])
     folders = []
     for number, load in enumerate(loads, start=1):
         hooks.stage(f"load {number} of {len(loads)}: {_named(load)}")

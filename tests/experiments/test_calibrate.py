@@ -10,6 +10,8 @@ from click.testing import CliRunner
 from benchkit.cli import main
 from benchkit.errors import CalibrationError, InvalidParameter
 from benchkit.experiments import calibrate as twins
+from benchkit.experiments import calibration_loads
+from benchkit.experiments.calibration_loads import designed_loads
 from benchkit.records.stored import StoredRun
 from benchkit.serving import simulated
 from benchkit.serving.simulated.preset_file import read_preset
@@ -23,10 +25,13 @@ def made(tmp_path_factory):
     preset = folder / "twin.yaml"
     with (
         pytest.MonkeyPatch.context() as patch,
-        simulated.start(preset="simple", server_args={"kv_blocks": 9000}) as server,
+        simulated.start(
+            preset="simple", server_args={"kv_blocks": 9000, "step_decode_us_per_request": 300}
+        ) as server,
     ):
-        patch.setattr(twins, "_ALONE", (16, 400))
-        patch.setattr(twins, "_TOGETHER", ((4, 150), (12, 60)))
+        patch.setattr(calibration_loads, "_ALONE", (16, 400))
+        patch.setattr(calibration_loads, "_TOGETHER", ((4, 150), (12, 60)))
+        patch.setattr(calibration_loads, "_CROWDED", ())
         arguments = ["calibrate", "-p", "url", server.url, "-p", "out", str(folder / "runs")]
         arguments += ["--preset-out", str(preset), "-s", "max_num_seqs", "64"]
         arguments += ["-s", "max_num_batched_tokens", "8192"]
@@ -46,9 +51,9 @@ def test_the_command_finds_the_server_s_settings(made):
     _, _, preset = made
     settings = read_preset(preset).settings
     assert settings["engine"] == "vllm"
-    assert settings["step_base_us"] == pytest.approx(8000, rel=0.08)
-    assert settings["step_prefill_us_per_token"] == pytest.approx(40, rel=0.2)
-    assert settings["step_decode_us_per_request"] == pytest.approx(60, rel=0.8)
+    assert settings["step_base_us"] == pytest.approx(8000, rel=0.1)
+    assert settings["step_prefill_us_per_token"] == pytest.approx(40, rel=0.25)
+    assert settings["step_decode_us_per_request"] == pytest.approx(300, rel=0.4)
     assert settings["api_us"] < 4000
     assert (settings["max_num_seqs"], settings["max_num_batched_tokens"]) == (64, 8192)
     assert (settings["kv_blocks"], settings["block_size"]) == (9000, 16)
@@ -66,7 +71,7 @@ def test_the_preset_says_where_it_comes_from(made):
     for row in about["held_out_error_percent"].values():
         assert set(row) == {"ttft_ms", "gap_ms", "latency_ms", "latency_p99_ms"}
         assert all(math.isfinite(error) for error in row.values())
-        assert abs(row["latency_ms"]) < 15
+        assert abs(row["latency_ms"]) < 25
     assert settings_for(str(preset), {}).max_num_seqs == 64
 
 
@@ -136,11 +141,22 @@ def test_what_is_said_of_a_server_must_exist(tmp_path):
 
 def test_designed_loads_fit_the_server():
     """Lengths follow the scale, no request exceeds the context, and lone prompts differ."""
-    for load in twins.designed_loads(4.0, max_model_len=512):
+    for load in designed_loads(4.0, max_model_len=512):
         assert (
             load["input_tokens"] * (1 + load.get("input_tokens_spread", 0)) + load["output_tokens"] * 1.3
             <= 512
         )
-    alone = [load["input_tokens"] for load in twins.designed_loads() if load["load"] == "synchronous"]
+    alone = [load["input_tokens"] for load in designed_loads() if load["load"] == "synchronous"]
     assert max(alone) > 10 * min(alone)
-    assert [load["input_tokens"] for load in twins.designed_loads(2.0)][:2] == [2 * alone[0], 2 * alone[1]]
+    assert [load["input_tokens"] for load in designed_loads(2.0)][:2] == [2 * alone[0], 2 * alone[1]]
+
+
+def test_designed_loads_fill_the_server():
+    """The largest batch that the server takes is among them, up to 256; a small server is not flooded."""
+    streams = [
+        load["concurrency"] for load in designed_loads(max_num_seqs=64) if load["load"] == "concurrent"
+    ]
+    assert max(streams) == 64
+    assert 32 in streams
+    assert max(load.get("concurrency", 1) for load in designed_loads(max_num_seqs=4096)) == 256
+    assert max(load.get("concurrency", 1) for load in designed_loads(max_num_seqs=1)) == 8
