@@ -17,13 +17,13 @@ _Floats = npt.NDArray[np.float64]
 _Rows = npt.NDArray[np.int64]
 STEP_COLUMNS = {
     "step_base_us": "",
-    "step_prefill_us_per_token": "prefill_tokens",
+    "step_prefill_us_per_token": "paid",
     "step_decode_us_per_request": "decoding_requests",
     "step_kv_us_per_token": "kv_tokens",
     "step_attention_us_per_pair": "pairs",
     "step_mixed_us_per_pair": "mixed",
 }
-"""Setting -> the column of the steps that it multiplies."""
+"""Setting -> the column of the steps that it multiplies; ``paid`` are the prompt tokens beyond the free ones."""
 _SOFT = 0.05
 """Relative residuals beyond this count less and less: pauses of the machine are not the model's."""
 _ROUNDS = 25
@@ -32,6 +32,8 @@ _SETTLED = 1e-4
 _RIDGE = 1e-12
 """Of the trace: columns that are alike must not break the decomposition."""
 _NOTHING = 1e-9
+_CLEARLY = 0.97
+"""Share of the loss without free tokens that a fit with some must come below."""
 _UNSURE = 0.025
 """Share of the bootstrap's draws that may be 0 before the coefficient is."""
 _LEAST_STEPS = 60
@@ -94,8 +96,8 @@ def fit(steps: pd.DataFrame, alone: pd.DataFrame, *, max_num_batched_tokens: int
             f"requests that are alone have prompts of {shortest:.0f} to {longest:.0f} tokens only: run a "
             "synchronous load with others"
         )
-    rows = _Design(steps, alone, max_num_batched_tokens)
     everything = np.arange(len(steps)), np.arange(len(alone))
+    rows = _corner(steps, alone, max_num_batched_tokens)
     intervals: dict[str, tuple[float, float]] = {}
     while True:
         random = np.random.default_rng(seed)
@@ -117,12 +119,24 @@ def fit(steps: pd.DataFrame, alone: pd.DataFrame, *, max_num_batched_tokens: int
     plain = residuals[: len(steps)][rows.kind[: len(steps)] == 0]
     jitter = 1.4826 * float(np.median(np.abs(plain - np.median(plain)))) if len(plain) else 0.0
     return Fit(
-        settings=settings | dict.fromkeys(rows.unidentified, 0.0) | {"jitter": min(1.0, jitter)},
+        settings=settings
+        | dict.fromkeys(rows.unidentified, 0.0)
+        | {"step_free_tokens": rows.free, "jitter": min(1.0, jitter)},
         intervals=intervals,
         steps=len(steps),
         residual=float(np.median(np.abs(residuals[: len(steps)]))),
         unidentified=rows.unidentified,
     )
+
+
+def _corner(steps: pd.DataFrame, alone: pd.DataFrame, budget: int) -> _Design:
+    """The design with as many free tokens as fit best; with none, unless some fit clearly better."""
+    most = alone.prompt_tokens.max() / 2
+    candidates = [0.0, *(free for free in 8 * 1.2 ** np.arange(40) if free < most)]
+    designs = [_Design(steps, alone, budget, round(float(free))) for free in candidates]
+    losses = [design.loss() for design in designs]
+    best = int(np.argmin(losses))
+    return designs[best if losses[best] < _CLEARLY * losses[0] - _NOTHING else 0]
 
 
 class _Design:
@@ -131,18 +145,25 @@ class _Design:
     Attributes:
         kind: of each row: 0 a step that only decodes, 1 one that also prefills, 2 a request alone.
         unidentified: settings of which the rows say nothing.
+        free: tokens of a step that cost nothing of their own.
     """
 
-    def __init__(self, steps: pd.DataFrame, alone: pd.DataFrame, budget: int) -> None:
-        steps = steps.assign(mixed=steps.prefill_tokens * steps.decoding_requests)
+    def __init__(self, steps: pd.DataFrame, alone: pd.DataFrame, budget: int, free: float) -> None:
+        self.free = free
+        room = np.maximum(0.0, free - steps.decoding_requests)
+        steps = steps.assign(
+            mixed=steps.prefill_tokens * steps.decoding_requests,
+            paid=np.maximum(0.0, steps.prefill_tokens - room),
+        )
         prompts = alone.prompt_tokens.to_numpy(dtype=float)
+        paid = prompts // budget * max(0.0, budget - free) + np.maximum(0.0, prompts % budget - free)
         columns: dict[str, _Floats] = {}
         self.unidentified: dict[str, str] = {}
         for name, column in STEP_COLUMNS.items():
             values = steps[column].to_numpy(dtype=float) if column else np.ones(len(steps))
             of_alone = {
                 "step_base_us": np.ceil(prompts / budget),
-                "step_prefill_us_per_token": prompts,
+                "step_prefill_us_per_token": paid,
                 "step_attention_us_per_pair": prompts**2 / 2,
             }.get(name, np.zeros(len(prompts)))
             joined = np.concatenate([values, of_alone])
@@ -161,6 +182,12 @@ class _Design:
         mixed = (steps.prefill_tokens > 0).to_numpy().astype(int)
         self.kind = np.concatenate([mixed, np.full(len(prompts), 2)])
         self._steps = len(steps)
+
+    def loss(self) -> float:
+        """How badly all rows fit (soft L1 of the relative residuals, the three kinds alike)."""
+        _, residuals = self.solve(np.arange(self._steps), np.arange(len(self.kind) - self._steps))
+        sizes = np.sqrt(1 + (residuals / _SOFT) ** 2) - 1
+        return float(sum(sizes[self.kind == kind].mean() for kind in np.unique(self.kind)))
 
     def leave_out(self, name: str, why: str) -> None:
         """Takes a setting out of the model: it is 0."""

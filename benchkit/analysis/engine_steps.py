@@ -14,6 +14,8 @@ from benchkit.records.chunks import Chunks
 _Floats = npt.NDArray[np.float64]
 _APART = 0.35
 """Stamps further apart than this share of a short gap belong to different steps."""
+_BUSY = 0.6
+"""Share of a step that sending the tokens of the one before may take, so that its end can be seen."""
 _MERGED = 0.1
 """Events with several tokens that are put up with: a front end that falls behind merges some."""
 
@@ -104,7 +106,11 @@ def steps_of(requests: pd.DataFrame, chunks: Chunks, *, max_num_batched_tokens: 
             "tokens": decoding + arrivals,
         }
     )
-    known = follows & np.isfinite(prefill) & (decoding > 0)
+    # Who sends token after token and is not done when the next step ends hides when that was.
+    busy_us = np.concatenate([[0.0], table.spread_us.to_numpy()[:-1]])
+    idle = busy_us < _BUSY * table.duration_us.to_numpy()
+    idle &= np.bincount(step[rows][step[rows] == step[rows - 1]], minlength=count) == 0
+    known = follows & np.isfinite(prefill) & (decoding > 0) & idle & np.roll(idle, 1)
     # Where tokens came late, the steps that made them show fewer requests than they had.
     for late, made in zip(step[merged], tokens[merged], strict=True):
         known[max(0, late - made + 1) : late + 1] = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-_ALONE = (16, 96, 256, 480)
+_ALONE = (16, 128, 400, 1024)
 _TOGETHER = ((2, 64), (4, 160), (8, 48), (8, 320))
 """Streams and prompt tokens of the loads with several streams."""
 _CROWDED = ((0.5, 128), (1.0, 32))

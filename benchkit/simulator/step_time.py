@@ -50,6 +50,9 @@ class LinearStepTime:
     """For each pair of a computed prompt token and a token before it."""
     mixed_us_per_pair: float = 0.0
     """For each pair of a prompt token and a request that decodes beside it: engines handle such batches less well."""
+    free_tokens: float = 0.0
+    """Tokens, decoding requests first, that are computed while the step waits for memory: prompt tokens among them cost
+    no ``prefill_us_per_token``. The corner of the roofline."""
 
     def __post_init__(self) -> None:
         if self.base_us <= 0:
@@ -60,15 +63,19 @@ class LinearStepTime:
             "kv_us_per_token",
             "attention_us_per_pair",
             "mixed_us_per_pair",
+            "free_tokens",
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give 0 or more")
 
     def duration_us(self, batch: Batch) -> float:
         """Microseconds for a step with that batch."""
+        prefill: float = batch.prefill_tokens
+        if self.free_tokens > batch.decoding_requests:
+            prefill = max(0.0, prefill + batch.decoding_requests - self.free_tokens)
         return (
             self.base_us
-            + self.prefill_us_per_token * batch.prefill_tokens
+            + self.prefill_us_per_token * prefill
             + self.decode_us_per_request * batch.decoding_requests
             + self.kv_us_per_token * batch.kv_tokens
             + self.attention_us_per_pair * batch.pairs

@@ -119,7 +119,7 @@ def test_what_a_step_computed_is_seen_from_outside(budget, api_us):
     assert len(steps) > 1400
     assert wrong.mean() < 0.005
     assert (steps.prefill_tokens + steps.decoding_requests <= budget).all()
-    assert (steps.prefill_tokens > 0).sum() > 100
+    assert (steps.prefill_tokens > 0).sum() > 80
 
 
 def test_settings_are_found_again():
@@ -152,6 +152,28 @@ def test_attention_and_crowding_are_found_where_they_weigh():
     found = fit(*calibration_of(engine_config(512, step, jitter=0.02)), max_num_batched_tokens=512)
     for name, value in step.items():
         assert found.settings["step_" + name] == pytest.approx(value, rel=0.15), name
+
+
+def test_the_corner_of_a_roofline_is_found():
+    """A server that computes some tokens while it reads memory is told from one on which every token takes time."""
+    step = STEP | {"free_tokens": 200.0}
+    loads = ((1, 16), (1, 128), (1, 400), (1, 1024), *LOADS[4:8], (64, 64))
+    found = fit(
+        *calibration_of(engine_config(step=step, jitter=0.02), loads=loads), max_num_batched_tokens=2048
+    )
+    assert found.settings["step_free_tokens"] == pytest.approx(200, rel=0.15)
+    assert found.settings["step_prefill_us_per_token"] == pytest.approx(40, rel=0.1)
+    assert found.settings["step_base_us"] == pytest.approx(8000, rel=0.02)
+
+
+def test_a_front_end_that_falls_behind_hides_steps_and_spoils_none():
+    """Where sending takes longer than computing, the ends of steps cannot be seen, and such are left out."""
+    config = engine_config(step=STEP | {"base_us": 3000.0}, stream_us=100.0)
+    steps, _ = calibration_of(config, loads=(*LOADS[:4], (4, 64), (40, 32)))
+    said_us = 3000 + 40 * steps.prefill_tokens + 60 * steps.decoding_requests + 0.02 * steps.kv_tokens
+    assert len(steps) > 500
+    assert ((steps.duration_us / said_us - 1).abs() > 0.05).mean() < 0.03
+    assert steps.tokens.max() < 40
 
 
 def test_intervals_cover_under_jitter():

@@ -22,8 +22,19 @@ def test_adds_its_parts():
     assert model.duration_us(Batch(32, 4, 800, 5_000, 5)) == 2_125
 
 
+def test_free_tokens_go_to_decoding_requests_first():
+    """Prompt tokens cost only beyond what the step computes anyway; a batch that decodes more has none free."""
+    model = LinearStepTime(
+        base_us=1_000, prefill_us_per_token=10, decode_us_per_request=0, kv_us_per_token=0, free_tokens=50
+    )
+    assert model.duration_us(Batch(40, 10, 0, 0, 11)) == 1_000
+    assert model.duration_us(Batch(45, 10, 0, 0, 11)) == 1_050
+    assert model.duration_us(Batch(45, 60, 0, 0, 61)) == 1_450
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("base_us", 0.0), ("prefill_us_per_token", -1.0), ("kv_us_per_token", -0.1)]
+    ("name", "value"),
+    [("free_tokens", -1.0), ("base_us", 0.0), ("prefill_us_per_token", -1.0), ("kv_us_per_token", -0.1)],
 )
 def test_refuses_steps_that_take_no_time(name, value):
     """A model whose steps could take no time, or less, is refused by the name of its coefficient."""

@@ -46,6 +46,8 @@ class Settings:
     """Step time: for each pair of a computed prompt token and a token before it."""
     step_mixed_us_per_pair: float = 0.0
     """Step time: for each pair of a prompt token and a request that decodes beside it."""
+    step_free_tokens: float = 0.0
+    """Step time: tokens, decoding requests first, that are computed while memory is read and cost nothing more."""
     max_num_batched_tokens: int = 8_192
     """Tokens that a step may compute."""
     long_prefill_token_threshold: int = 0
@@ -128,6 +130,7 @@ class Settings:
             kv_us_per_token=self.step_kv_us_per_token,
             attention_us_per_pair=self.step_attention_us_per_pair,
             mixed_us_per_pair=self.step_mixed_us_per_pair,
+            free_tokens=self.step_free_tokens,
         )
 
 
