@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,10 +97,12 @@ async def calibrate_async(
     known = await asyncio.to_thread(_known, server or {}, resolve(base))
     hooks = hooks or Hooks()
     loads = designed_loads(scale, max_model_len=known["max_model_len"], max_num_seqs=known["max_num_seqs"])
+    # Prompts that a server has seen before are in its prefix cache: a second calibration must send others.
+    seed = int(base.get("seed") or time.time()) % 1_000_000_000
     folders = []
     for number, load in enumerate(loads, start=1):
         hooks.stage(f"load {number} of {len(loads)}: {_named(load)}")
-        parameters: RunParameters = resolve({**base, **load, "seed": int(base.get("seed", 0)) + number})
+        parameters: RunParameters = resolve({**base, **load, "seed": seed + number})
         folders.append(await measure(parameters, hooks))
     return await asyncio.to_thread(calibrate_from, folders, preset_out, server=known)
 

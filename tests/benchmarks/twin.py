@@ -183,7 +183,7 @@ def main() -> None:
                 flush=True,
             )
         rows = []
-        for seed, (name, load) in enumerate(LOADS.items(), start=100):
+        for seed, (name, load) in enumerate(LOADS.items(), start=int(time.time())):
             if options.only not in name:
                 continue
             queue = Queue(url)
