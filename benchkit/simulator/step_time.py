@@ -89,7 +89,9 @@ class RooflineStepTime:
 
     ``max(FLOPs / (peak * mfu), bytes / (bandwidth * mbu)) + all-reduces + base + per request``. Source: the roofline
     model (Williams, Waterman, Patterson 2009); FLOPs of a transformer: 2 a parameter and token, and 4 * layers *
-    heads * head size a pair of tokens in attention (Kaplan et al. 2020, table 1). Figures are of all devices together.
+    heads * head size a pair of tokens in attention (Kaplan et al. 2020, table 1). The output layer counts once a
+    request, since only a request's last token needs it. Figures are of all devices together. Context that a chunk of a
+    prompt reads is not counted as read: such steps are limited by computing.
     """
 
     flops_per_s: float
@@ -97,7 +99,7 @@ class RooflineStepTime:
     bytes_per_s: float
     """What they read: bandwidth times its utilisation."""
     flops_per_token: float
-    """Of the weights, for each token computed."""
+    """Of the layers' weights, for each token computed."""
     flops_per_pair: float
     """Of attention, for each pair of a token and one before it."""
     weight_bytes: float
@@ -112,6 +114,8 @@ class RooflineStepTime:
     """Of all all-reduces of a step together: their latency."""
     reduce_us_per_token: float = 0.0
     """And their transfer."""
+    flops_per_request: float = 0.0
+    """Of the output layer."""
 
     def __post_init__(self) -> None:
         for name in ("flops_per_s", "bytes_per_s", "flops_per_token", "weight_bytes"):
@@ -121,7 +125,11 @@ class RooflineStepTime:
     def duration_us(self, batch: Batch) -> float:
         """Microseconds for a step with that batch."""
         tokens = batch.prefill_tokens + batch.decoding_requests
-        flops = self.flops_per_token * tokens + self.flops_per_pair * (batch.pairs + batch.kv_tokens)
+        flops = (
+            self.flops_per_token * tokens
+            + self.flops_per_request * batch.requests
+            + self.flops_per_pair * (batch.pairs + batch.kv_tokens)
+        )
         read = self.weight_bytes + self.kv_bytes_per_token * (batch.kv_tokens + tokens)
         return (
             1e6 * max(flops / self.flops_per_s, read / self.bytes_per_s)

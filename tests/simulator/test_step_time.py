@@ -1,5 +1,7 @@
 """The step-time models."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,10 +47,28 @@ def test_refuses_steps_that_take_no_time(name, value):
 def test_the_roofline_by_hand():
     """Llama 3.1 8B on an H100: decoding reads the weights, a long prefill is limited by computing."""
     step = PRESETS["h100-llama-3.1-8b"].step_time
-    # (16.06 GB + 131,072 B * 513) / (0.75 * 3.35 TB/s) = 6,419 us; + 900 + 8
-    assert step.duration_us(Batch(0, 1, 512, 0, 1)) == pytest.approx(6_418.9 + 908, abs=1)
-    # (2 * 7.505e9 * 4,096 + 524,288 * 8,388,608) / (0.55 * 989e12) = 121,113 us; + 908
-    assert step.duration_us(Batch(4096, 0, 0, 4096 * 2048, 1)) == pytest.approx(121_113 + 908, abs=5)
+    # (15.009 GB + 131,072 B * 513) / (0.75 * 3.35 TB/s) = 6,000.6 us; + 900 + 8
+    assert step.duration_us(Batch(0, 1, 512, 0, 1)) == pytest.approx(6_000.6 + 908, abs=0.1)
+    # (2 * 6.9793e9 * 4,096 + 2 * 0.5253e9 * 1 + 524,288 * 8,388,608) / (0.55 * 989e12) = 113,197.4 us; + 908
+    assert step.duration_us(Batch(4096, 0, 0, 4096 * 2048, 1)) == pytest.approx(113_197.4 + 908, abs=2)
+
+
+def test_all_reduces_by_hand():
+    """70B on four H100: 160 all-reduces of 12 us each, and 1.5 times a token's 16 KiB over 450 GB/s in each."""
+    step = PRESETS["h100x4-llama-3.1-70b"].step_time
+    alone = replace(step, reduce_us=0.0, reduce_us_per_token=0.0)
+    batch = Batch(1_000, 24, 24_000, 500_000, 25)
+    # 160 * 12 = 1,920; 160 * 1.5 * 16,384 B / 450 GB/s = 8.738 us a token, 1,024 of them
+    assert step.duration_us(batch) - alone.duration_us(batch) == pytest.approx(
+        1_920 + 8.738 * 1_024, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", ["flops_per_s", "bytes_per_s", "flops_per_token", "weight_bytes"])
+def test_a_roofline_without_a_roof_is_refused(name):
+    """By the name of what is missing."""
+    with pytest.raises(ValueError, match=name):
+        replace(PRESETS["h100-llama-3.1-8b"].step_time, **{name: 0.0})
 
 
 @given(
