@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchkit import __version__
-from benchkit.errors import BenchkitError, ServerError
+from benchkit.errors import BenchkitError, InvalidParameter, ServerError
 
 if TYPE_CHECKING:
     from benchkit.load.launch import Launcher
@@ -175,7 +175,6 @@ def calibrate(
 
     Sends a handful of short loads, fits, and writes a preset file: `benchkit serve -p preset twin.yaml`.
     """
-    from benchkit.errors import InvalidParameter
     from benchkit.experiments import calibrate as twins
     from benchkit.experiments.run import Hooks
 
@@ -212,6 +211,8 @@ def serve(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) -> None:
         values |= load_file(file)
     values |= parse_assignments(pairs, ServingParameters)
     parameters = resolve(values, ServingParameters)
+    if parameters.twin:
+        raise InvalidParameter("'twin' is for the notebook serve_model; here: benchkit calibrate -p url URL")
     server = serving.start(**parameters.start_arguments)
     click.echo(server.url)
     if parameters.detached:
@@ -220,10 +221,8 @@ def serve(files: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) -> None:
         )
         return
     asked = threading.Event()
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # a KeyboardInterrupt may be lost in whatever it interrupts
+    # Not by a KeyboardInterrupt at once: it may be lost in whatever it interrupts.
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
     click.echo("serving until Ctrl-C", err=True)
     try:

@@ -98,7 +98,7 @@ async def calibrate_async(
     hooks = hooks or Hooks()
     loads = designed_loads(scale, max_model_len=known["max_model_len"], max_num_seqs=known["max_num_seqs"])
     # Prompts that a server has seen before are in its prefix cache: a second calibration must send others.
-    seed = int(base.get("seed") or time.time()) % 1_000_000_000
+    seed = int(values["seed"] if "seed" in values else time.time())
     folders = []
     for number, load in enumerate(loads, start=1):
         hooks.stage(f"load {number} of {len(loads)}: {_named(load)}")

@@ -1,11 +1,10 @@
-"""Processes that give way to the one that measures."""
+"""Who gives way to whom at the processor: what helps the load to the process that measures."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
-import platform
 import struct
 import sys
 from pathlib import Path
@@ -44,7 +43,7 @@ def be_prompt() -> None:
     Who wakes up otherwise lets whoever runs finish its turn of some 3 ms, however low that one's priority.
     Source: sched_setattr(2), Documentation/scheduler/sched-eevdf.rst of the kernel.
     """
-    number = _SCHED_SETATTR.get(platform.machine()) if sys.platform == "linux" else None
+    number = _SCHED_SETATTR.get(os.uname().machine) if sys.platform == "linux" else None
     if number is None:
         return
     nice = os.getpriority(os.PRIO_PROCESS, 0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import altair as alt
-import pandas as pd
 
 from benchkit.report import frames, theme
+from benchkit.report.charts_time import time_axis, window_rules
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.frames import NS, RunLike
 
@@ -35,18 +35,12 @@ def server(run: RunLike) -> Drawing:
     counts = table[table["name"].isin(list(_STATES))].assign(state=lambda rows: rows["name"].map(_STATES))
     waiting = counts[counts["state"] == "waiting"]["value"]
     usage = table[table["name"] == _USAGE].assign(percent=lambda rows: 100 * rows["value"])
-    axis = alt.X(
-        "at_s:Q",
-        title="seconds since the window began",
-        scale=alt.Scale(nice=False, zero=False),
-        axis=alt.Axis(format="~g", tickCount=10),
-    )
     names = list(_STATES.values())
     queue = (
         alt.Chart(counts)
         .mark_area(interpolate="step-after")
         .encode(
-            x=axis.copy(),
+            x=time_axis("at_s:Q"),
             y=alt.Y("value:Q", title="requests", stack="zero"),
             color=alt.Color("state:N", scale=alt.Scale(domain=names), legend=alt.Legend(symbolType="square")),
             order=alt.Order("state:N"),
@@ -63,13 +57,13 @@ def server(run: RunLike) -> Drawing:
         f"at most {most:,.0f} waited at once; some did in {100 * share:.0f} % of {readings} readings",
         "by its own /metrics, read twice a second: shorter queues are not seen; dashed: the measured window",
     ]
-    parts = [alt.layer(queue, _edges(span.length_s)).properties(width=theme.WIDTH, height=150)]
+    parts = [alt.layer(queue, window_rules(run)).properties(width=theme.WIDTH, height=150)]
     if len(usage) and usage["percent"].max() > 0:
         line = (
             alt.Chart(usage)
             .mark_line(interpolate="step-after")
             .encode(
-                x=axis.copy(),
+                x=time_axis("at_s:Q"),
                 y=alt.Y("percent:Q", title="KV cache in use (%)", scale=alt.Scale(zero=True)),
                 tooltip=[
                     alt.Tooltip("at_s:Q", title="second", format=".2f"),
@@ -77,12 +71,6 @@ def server(run: RunLike) -> Drawing:
                 ],
             )
         )
-        parts.append(alt.layer(line, _edges(span.length_s)).properties(width=theme.WIDTH, height=90))
+        parts.append(alt.layer(line, window_rules(run)).properties(width=theme.WIDTH, height=90))
     chart: Drawing = alt.vconcat(*parts, title=alt.Title(_TITLE, subtitle=subtitle)).resolve_scale(x="shared")
     return chart
-
-
-def _edges(length_s: float) -> alt.Chart:
-    edges = pd.DataFrame({"at_s": [0.0, length_s], "what": ["the window begins", "the window ends"]})
-    rules: alt.Chart = alt.Chart(edges).mark_rule(strokeWidth=1.2).encode(x="at_s:Q", tooltip=["what:N"])
-    return rules

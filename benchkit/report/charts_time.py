@@ -33,7 +33,7 @@ def timeline(run: RunLike, limit: int = 200) -> Drawing:
         alt.Chart(table.stages.assign(lane_end=table.stages["lane"] + thickness))
         .mark_rect()
         .encode(
-            x=_time_axis("begin_s:Q"),
+            x=time_axis("begin_s:Q"),
             x2="end_s:Q",
             y=alt.Y(
                 "lane:Q", title="under way together", scale=y_scale, axis=alt.Axis(grid=False, labels=False)
@@ -87,7 +87,7 @@ def throughput(run: RunLike) -> Drawing:
         alt.Chart(tokens)
         .mark_line(interpolate="step-after", opacity=1, point={"opacity": 0, "size": 40})
         .encode(
-            x=_time_axis("start_s:Q", title=None),
+            x=time_axis("start_s:Q", title=None),
             y=alt.Y("tokens_per_s:Q", title="output tokens/s", scale=alt.Scale(zero=True)),
             tooltip=[
                 alt.Tooltip("start_s:Q", title="second", format=".2f"),
@@ -102,7 +102,7 @@ def throughput(run: RunLike) -> Drawing:
         alt.Chart(flying)
         .mark_area(interpolate="step-after")
         .encode(
-            x=_time_axis("start_s:Q"),
+            x=time_axis("start_s:Q"),
             y=alt.Y("requests:Q", title="requests in flight", stack="zero"),
             color=alt.Color(
                 "state:N", scale=alt.Scale(domain=states), legend=alt.Legend(symbolType="square")
@@ -120,8 +120,8 @@ def throughput(run: RunLike) -> Drawing:
         "dashed: the measured window; before it the warm-up, after it the drain",
     ]
     chart: Drawing = alt.vconcat(
-        alt.layer(out, _window_rules(run)).properties(width=theme.WIDTH, height=170),
-        alt.layer(under_way, _window_rules(run)).properties(width=theme.WIDTH, height=130),
+        alt.layer(out, window_rules(run)).properties(width=theme.WIDTH, height=170),
+        alt.layer(under_way, window_rules(run)).properties(width=theme.WIDTH, height=130),
         title=alt.Title("How much came out, and how much was under way?", subtitle=subtitle),
     ).resolve_scale(x="shared")
     return chart
@@ -176,13 +176,15 @@ def slowing(run: RunLike) -> Drawing:
     return chart
 
 
-def _time_axis(field: str, title: str | None = _SECONDS) -> alt.X:
+def time_axis(field: str, title: str | None = _SECONDS) -> alt.X:
+    """The axis of a run's time, in seconds since its window began."""
     return alt.X(
         field, title=title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(format="~g", tickCount=10)
     )
 
 
-def _window_rules(run: RunLike) -> alt.Chart:
+def window_rules(run: RunLike) -> alt.Chart:
+    """Lines where the measured window begins and ends."""
     span = frames.window(run)
     edges = pd.DataFrame(
         {"at_s": np.array([0.0, span.length_s]), "what": ["the window begins", "the window ends"]}

@@ -7,7 +7,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from benchkit.experiments import calibrate as twins
 from benchkit.http import ControlClient
 from benchkit.parameters import ServingParameters
 from benchkit.redaction import redact_text
@@ -72,6 +71,8 @@ async def twin(server: ServerProcess, parameters: ServingParameters) -> Section:
     if not parameters.twin:
         text = 'No twin was asked for; name a preset file: twin = "my-server.yaml".'
         return Section(f"<p>{escape(text)}</p>", text)
+    from benchkit.experiments import calibrate as twins
+
     known = {name: value for name, value in parameters.server_args.items() if name in twins.KNOWN}
     made = await twins.calibrate_async(
         {"url": server.url, "out": str(Path(parameters.twin).with_suffix(""))},

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from benchkit.simulator.step_time import LinearStepTime, StepTime
 
 
 @dataclass(frozen=True, slots=True)
-class EngineConfig:
-    """The engine's settings, under vLLM's names where vLLM has them.
+class EngineSettings:
+    """The engine's settings but its step time, under vLLM's names where vLLM has them.
 
     Raises:
         ValueError: A value out of range; the text names it.
     """
 
-    step_time: StepTime = field(default_factory=LinearStepTime)
     max_num_seqs: int = 256
     """Requests computed at the same time; more wait."""
     max_num_batched_tokens: int = 8_192
@@ -40,7 +40,7 @@ class EngineConfig:
     jitter: float = 0.0
     """Standard deviation of the logarithm of a step's time round its model."""
     seed: int = 0
-    """Of the jitter and of which drafts are accepted."""
+    """Of all that is drawn: the jitter, which drafts are accepted, where an answer stops by itself."""
     draft_tokens: int = 0
     """Tokens that a draft proposes for each request and step (speculative decoding); 0 = none."""
     draft_acceptance: float = 0.0
@@ -71,3 +71,16 @@ class EngineConfig:
             raise ValueError(f"draft_acceptance is {self.draft_acceptance}; it must be between 0 and 1")
         if self.draft_tokens >= self.max_num_batched_tokens:
             raise ValueError("draft_tokens must be below max_num_batched_tokens: a step must hold a request")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig(EngineSettings):
+    """All that an engine is made of."""
+
+    step_time: StepTime = field(default_factory=LinearStepTime)
+
+    @classmethod
+    def of(cls, settings: EngineSettings, step_time: StepTime) -> EngineConfig:
+        """The engine's part of settings that may have more, and a step time."""
+        names = (each.name for each in dataclasses.fields(EngineSettings))
+        return cls(step_time=step_time, **{name: getattr(settings, name) for name in names})

@@ -12,7 +12,7 @@ from typing import Any
 from benchkit.errors import InvalidParameter, UnknownParameter
 from benchkit.serving.simulated.engines import FixedEngine
 from benchkit.serving.simulated.preset_file import read_preset
-from benchkit.simulator.config import EngineConfig
+from benchkit.simulator.config import EngineConfig, EngineSettings
 from benchkit.simulator.engine import VllmEngine
 from benchkit.simulator.presets import PRESETS as PUBLISHED
 from benchkit.simulator.presets import SETTINGS as PUBLISHED_SETTINGS
@@ -20,8 +20,8 @@ from benchkit.simulator.step_time import LinearStepTime, StepTime
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """Every setting with its default; a preset changes some, ``server_args`` any."""
+class Settings(EngineSettings):
+    """Every setting with its default, the engine's and the server's own; presets change some, ``server_args`` any."""
 
     model: str = "simulated"
     """Name under which the model is served."""
@@ -30,7 +30,7 @@ class Settings:
     max_num_seqs: int = 4_096
     """Requests computed at the same time; more wait."""
     engine: str = "fixed"
-    """``fixed`` (constant times) or ``vllm`` (batches; what follows up to ``seed`` is for it)."""
+    """``fixed`` (constant times) or ``vllm`` (batches)."""
     step_model: str = ""
     """Preset whose step-time model is used; "" = the linear one of the ``step_`` settings, which replaces a
     preset's as soon as one of them is given."""
@@ -48,41 +48,10 @@ class Settings:
     """Step time: for each pair of a prompt token and a request that decodes beside it."""
     step_free_tokens: float = 0.0
     """Step time: tokens, decoding requests first, that are computed while memory is read and cost nothing more."""
-    max_num_batched_tokens: int = 8_192
-    """Tokens that a step may compute."""
-    long_prefill_token_threshold: int = 0
-    """Tokens of one prompt that a step may compute while there are other requests; 0 = no limit of its own."""
-    kv_blocks: int = 0
-    """Blocks of the KV cache; 0 = no limit, and then no prefix cache."""
-    block_size: int = 16
-    """Tokens a block."""
-    prefix_caching: bool = True
-    schedule_ahead: bool = False
-    """Whether a step's batch is fixed when the step before it starts (asynchronous scheduling)."""
-    step_gap_us: float = 0.0
-    """Between the end of a step and the start of the next."""
-    api_us: float = 0.0
-    """What the front end takes for a request."""
-    api_us_per_prompt_token: float = 0.0
-    """The same for each token of its prompt."""
-    stream_us: float = 0.0
-    """What the front end takes for each event of tokens."""
-    jitter: float = 0.0
-    """Standard deviation of the logarithm of a step's time."""
-    draft_tokens: int = 0
-    """Tokens drafted for each request and step (speculative decoding)."""
-    draft_acceptance: float = 0.0
-    """Probability that a drafted token is accepted, given that those before it were."""
-    stream_interval: int = 1
-    """Tokens that are sent together, after the first one."""
-    seed: int = 0
-    """Of jitter, drafts, and the lengths of answers that may stop by themselves."""
     ttft_ms: float = 50.0
     """Time to first token (engine ``fixed``)."""
     gap_ms: float = 20.0
     """Time between tokens (engine ``fixed``)."""
-    cold_ms: float = 0.0
-    """Extra time before the first token of the first request: a server that is not warm."""
     startup_s: float = 0.0
     """How long the server answers 503 before it is healthy: a model that is loaded slowly."""
     max_queue: int = 0
@@ -103,11 +72,7 @@ class Settings:
     """Faults of every request; see ``faults.py``."""
 
     def build_engine(self) -> FixedEngine | VllmEngine:
-        """The engine that these settings describe.
-
-        Raises:
-            ValueError: A value out of range, or values that contradict one another.
-        """
+        """The engine that these settings describe."""
         if self.engine == "fixed":
             return FixedEngine(
                 ttft_ns=round(self.ttft_ms * 1e6),
@@ -115,10 +80,7 @@ class Settings:
                 max_num_seqs=self.max_num_seqs,
                 cold_ns=round(self.cold_ms * 1e6),
             )
-        shared = {field.name for field in dataclasses.fields(EngineConfig)} - {"step_time"}
-        return VllmEngine(
-            EngineConfig(step_time=self._step_time(), **{name: getattr(self, name) for name in shared})
-        )
+        return VllmEngine(EngineConfig.of(self, self._step_time()))
 
     def _step_time(self) -> StepTime:
         if self.step_model:
@@ -195,10 +157,13 @@ def settings_for(preset: str, server_args: Mapping[str, Any]) -> Settings:
             "preset file (.yaml)"
         )
     base, asked = _checked_values(source, given), _checked_values("server_args", server_args)
-    settings = Settings(**(base | asked))
+    source += ", server_args" if asked else ""
+    try:
+        settings = Settings(**(base | asked))
+    except ValueError as error:
+        raise InvalidParameter(f"{source}: {error}") from None
     if _LINEAR & asked.keys() and not asked.get("step_model"):
         settings = dataclasses.replace(settings, step_model="")
-    source += ", server_args" if asked else ""
     room = settings.kv_blocks * settings.block_size - settings.draft_tokens
     if settings.engine == "vllm" and settings.kv_blocks and room < settings.max_model_len:
         wanted = "max_model_len" in asked or (
@@ -210,10 +175,6 @@ def settings_for(preset: str, server_args: Mapping[str, Any]) -> Settings:
                 f"(kv_blocks {settings.kv_blocks} of {settings.block_size}): lower max_model_len or raise kv_blocks"
             )
         settings = dataclasses.replace(settings, max_model_len=room)
-    try:
-        settings.build_engine()
-    except ValueError as error:
-        raise InvalidParameter(f"{source}: {error}") from None
     return settings
 
 
