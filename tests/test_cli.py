@@ -180,6 +180,8 @@ def test_dry_run_sends_nothing(tmp_path):
     assert done.returncode == 0
     assert re.search(r"requests: 120 \(512 prompt and 256 answer tokens each\)", done.stdout)
     assert re.search(r"tokens: +61,440 in, 30,720 out", done.stdout)
+    mixed = command("run", "--dry-run", "-p", "load", "constant", "-p", "input_tokens_spread", "0.5").stdout
+    assert "answer tokens on average)" in mixed
     as_json = json.loads(
         command("run", "--dry-run", "--json", "-p", "load", "constant", "-p", "rate", "4").stdout
     )

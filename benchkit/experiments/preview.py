@@ -30,7 +30,11 @@ class Preview:
             "synchronous": "one request at a time",
             "throughput": f"up to {p.streams} requests at once, as fast as the server takes them",
         }.get(p.load, f"{p.rate:g} requests/s, {p.load} arrivals (open loop)")
-        each = f"{totals.mean_prompt_tokens:g} prompt and {totals.mean_output_tokens:g} answer tokens each"
+        spread = p.input_tokens_spread or p.output_tokens_spread
+        each = (
+            f"{totals.mean_prompt_tokens:g} prompt and {totals.mean_output_tokens:g} answer tokens "
+            f"{'on average' if spread else 'each'}"
+        )
         if totals.requests is None:
             amount = f"requests: as many as the server answers ({each})"
         else:
