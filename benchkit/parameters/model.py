@@ -11,7 +11,7 @@ from benchkit.objectives import parse
 from benchkit.parameters import conflicts
 
 
-def _structure(value: Any) -> Any:
+def as_structure(value: Any) -> Any:
     """A list or mapping written as text, as it comes from papermill's ``-p``, read as YAML."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         import yaml
@@ -25,7 +25,7 @@ def _structure(value: Any) -> Any:
 
 def _objectives(value: Any) -> Any:
     """One objective as a list of one, a list as a tuple."""
-    value = _structure(value)
+    value = as_structure(value)
     if isinstance(value, str):
         return (value,) if value.strip() else ()
     return tuple(value) if isinstance(value, list) else value
@@ -59,7 +59,7 @@ Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, le=30 * 86400)]
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
 Spread = Annotated[float, Field(ge=0, lt=1)]
-Mapping = Annotated[dict[str, Any], BeforeValidator(_structure)]
+Mapping = Annotated[dict[str, Any], BeforeValidator(as_structure)]
 
 
 class ParameterGroup(BaseModel):
@@ -85,7 +85,7 @@ class RunParameters(ParameterGroup):
     api_key_env: Annotated[str, AfterValidator(_variable)] = Field(
         "", description="Name of the environment variable that holds the API key; empty = none."
     )
-    headers: Annotated[dict[str, str], BeforeValidator(_structure)] = Field(
+    headers: Annotated[dict[str, str], BeforeValidator(as_structure)] = Field(
         default_factory=dict, description="HTTP headers sent with each request, by name."
     )
     extra_body: Mapping = Field(default_factory=dict, description="Fields added to each request's JSON body.")
