@@ -60,6 +60,11 @@ Seconds = Annotated[float, Field(ge=0, le=30 * 86400)]
 Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
 Spread = Annotated[float, Field(ge=0, lt=1)]
 Mapping = Annotated[dict[str, Any], BeforeValidator(as_structure)]
+Objectives = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_objectives, json_schema_input_type=list[str] | str),
+    AfterValidator(_parsed),
+]
 
 
 class ParameterGroup(BaseModel):
@@ -153,11 +158,7 @@ class RunParameters(ParameterGroup):
     tokenizer: str = Field("", description="Tokenizer file to count prompts with; empty = ask the server.")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Seed of times, lengths and contents.")
 
-    slo: Annotated[
-        tuple[str, ...],
-        BeforeValidator(_objectives, json_schema_input_type=list[str] | str),
-        AfterValidator(_parsed),
-    ] = Field((), description="Service-level objectives, such as 'p99 ttft < 80ms'.")
+    slo: Objectives = Field((), description="Service-level objectives, such as 'p99 ttft < 80ms'.")
 
     out: Annotated[str, Field(min_length=1)] = Field(
         "outputs", description="Folder that holds the runs' folders."
