@@ -25,7 +25,8 @@
     ├── RecordError               exit code 1: a run's folder
     │   ├── RunNotFound
     │   ├── RunActive
-    │   └── SchemaMismatch
+    │   ├── SchemaMismatch
+    │   └── ForeignFileError
     ├── CalibrationError          exit code 1: runs that do not suffice to make a twin of a server
     └── ReportError               exit code 1: a notebook or a report could not be made
 """
@@ -137,6 +138,10 @@ class RunActive(RecordError):
 
 class SchemaMismatch(RecordError):
     """The files were written by another version of the format."""
+
+
+class ForeignFileError(RecordError):
+    """A file of another tool, or a points table, is damaged or not of a kind that is known."""
 
 
 class ReportError(BenchkitError):

@@ -1,0 +1,1 @@
+"""Other tools' result files and our records: readers, writers, and the values that pass between."""
