@@ -47,9 +47,13 @@ class Measured:
         Failed and shed requests, and incomplete ones without this value: they ran longer than any that ended.
         Interrupted requests are left out: it was us who stopped them.
         """
+        return {name: int(self.never_gave(name).sum()) for name in WITH_FAILURES}
+
+    def never_gave(self, metric: str) -> NDArray[np.bool_]:
+        """Which requests of the window count as worse than any value of a metric: see ``without_value``."""
         columns = self.columns
         bad = columns.is_outcome(Outcome.FAILED, Outcome.SHED, Outcome.INCOMPLETE) & columns.in_phase
-        return {name: int((bad & np.isnan(self.values[name])).sum()) for name in WITH_FAILURES}
+        return bad & np.isnan(self.values[metric])
 
 
 def measure(requests: pd.DataFrame, chunks: Chunks, window: Window) -> Measured:

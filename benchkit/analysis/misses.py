@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from benchkit.analysis.measured import WITH_FAILURES, Measured
 from benchkit.analysis.points import Records
 from benchkit.analysis.recorded import measured_of
-from benchkit.analysis.slo_terms import decided, holds, meeting
+from benchkit.analysis.slo_terms import decided, holds, meeting, values_of
 from benchkit.objectives import (
     PER_REQUEST,
+    AllOf,
     AttainmentObjective,
     Objective,
     RateObjective,
@@ -57,7 +58,7 @@ def misses_of(objective: Objective, records: Records) -> Misses | None:
 def misses_in(objective: Objective, measured: Measured) -> Misses | None:
     """Who missed an objective, where it is one about a share of requests.
 
-    * ``pXX metric < bound``: a request misses by a value that does not meet the bound, and 1 - XX/100 may.
+    * ``pXX metric < bound``: a request misses by a value that does not meet its bound, and 1 - XX/100 may.
       For TTFT and latency, requests that never gave a value (failed, shed, incomplete) miss too.
       ``pXX metric > bound``: XX/100 may miss.
     * ``attainment(...) > share``: whoever ended and does not meet every term misses, and so do unfinished
@@ -66,8 +67,8 @@ def misses_in(objective: Objective, measured: Measured) -> Misses | None:
 
     Returns:
         None where the objective is no such thing: means, min, max and std, rates a second, in_flight, metrics
-        of events (their values are no requests), and shares of which none or all may miss, since no load meets
-        or misses those by degrees.
+        of events (their values are no requests), shares of which none or all may miss, since no load meets or
+        misses those by degrees, and several objectives at once: take ``objectives.singles`` of them.
     """
     if not _is_share(objective):
         return None
@@ -84,25 +85,26 @@ def misses_in(objective: Objective, measured: Measured) -> Misses | None:
 
 
 def _is_share(objective: Objective) -> bool:
+    if isinstance(objective, AllOf):
+        return False
     if isinstance(objective, StatisticObjective):
         return objective.quantile is not None and objective.metric in PER_REQUEST
-    upper = objective.op in ("<", "<=")
     if isinstance(objective, AttainmentObjective):
-        return not upper and 0.0 < objective.bound < 1.0
-    return objective.name in ("error_rate", "shed_rate") and upper and 0.0 < objective.bound < 1.0
+        return not objective.is_upper and 0.0 < objective.bound < 1.0
+    return (
+        objective.name in ("error_rate", "shed_rate") and objective.is_upper and 0.0 < objective.bound < 1.0
+    )
 
 
 def _of_percentile(objective: StatisticObjective, measured: Measured) -> Misses:
     quantile = objective.quantile
     assert quantile is not None
-    columns, values = measured.columns, measured.values[objective.metric]
-    there = ~np.isnan(values)
-    counted = there & columns.in_phase
-    upper = objective.op in ("<", "<=")
-    if upper and objective.metric in WITH_FAILURES:
-        never = columns.is_outcome(Outcome.FAILED, Outcome.SHED, Outcome.INCOMPLETE) & ~there
-        counted |= never & columns.in_phase
-    return _misses(measured, counted, ~holds(objective, values), 1.0 - quantile if upper else quantile)
+    columns, values = measured.columns, values_of(objective, measured)
+    counted = ~np.isnan(values) & columns.in_phase
+    if objective.is_upper and objective.metric in WITH_FAILURES:
+        counted |= measured.never_gave(objective.metric)
+    allowed = 1.0 - quantile if objective.is_upper else quantile
+    return _misses(measured, counted, ~holds(objective, values), allowed)
 
 
 def _misses(measured: Measured, counted: Flags, missed: Flags, allowed: float) -> Misses:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 
 from benchkit.analysis.binomial import Z95, Interval, needed_for, quantile_ranks, wilson
 from benchkit.analysis.measured import WITH_FAILURES, Measured
+from benchkit.analysis.quantiles import Sample
+from benchkit.analysis.slo_terms import decided, meeting, undecided, untold, values_of
 from benchkit.objectives import (
     METRICS,
     RATES,
+    AllOf,
     AttainmentObjective,
     Objective,
     RateObjective,
+    Single,
     StatisticObjective,
-    Term,
+    singles,
 )
 from benchkit.records.kinds import Outcome
 
@@ -41,10 +45,14 @@ class Evaluation:
     unit: str
     note: str
     """Why it is undecided, or what the verdict rests on; empty when there is nothing to add."""
+    holds: bool | None = None
+    """Whether the value as it stands meets the bound, whatever the sample can tell; None without a value."""
 
     def as_dict(self) -> dict[str, Any]:
         """As summary.json holds it."""
-        return asdict(self) | {"ci95": None if self.ci95 is None else list(self.ci95)}
+        told = asdict(self) | {"ci95": None if self.ci95 is None else list(self.ci95)}
+        del told["holds"]
+        return told
 
 
 def evaluate(objective: Objective, measured: Measured, rates: Mapping[str, float | None]) -> Evaluation:
@@ -56,110 +64,117 @@ def evaluate(objective: Objective, measured: Measured, rates: Mapping[str, float
     * A mean is undecided where mean ± 1.96 standard errors of independent values holds the bound.
     * A share (attainment, error_rate, shed_rate) is undecided where Wilson's interval holds the bound.
     * min, max, std, in_flight and the windows' rates are facts of this run, compared as they stand.
+    * Several objectives at once fail when one fails, and are undecided when one is.
+
+    Where a bound grows with the prompt, the value is the statistic of what is left of the metric without the
+    growing part.
 
     Args:
         objective: a parsed objective.
         measured: the run's samples.
         rates: the window's rates, by name.
     """
+    if isinstance(objective, AllOf):
+        return together(objective, [evaluate(part, measured, rates) for part in objective.parts])
     if isinstance(objective, AttainmentObjective):
         return _attainment(objective, measured)
     if isinstance(objective, RateObjective):
         return _rate(objective, measured, rates)
     if objective.metric == "in_flight":
-        return _of_run(objective, measured.occupancy.get(objective.statistic), "requests")
+        return of_run(objective, measured.occupancy.get(objective.statistic), "requests")
     if objective.quantile is not None:
         return _percentile(objective, objective.quantile, measured)
     return _moment(objective, measured)
 
 
+def together(objective: AllOf, parts: Sequence[Evaluation]) -> Evaluation:
+    """The verdict on several objectives from those on each; its note holds them all, its value is none."""
+    verdicts = {part.verdict for part in parts}
+    verdict: Verdict = "fails" if "fails" in verdicts else "undecided" if "undecided" in verdicts else "meets"
+    note = "; ".join(f"{part.text}: {part.verdict}{_with_value(part)}" for part in parts)
+    held = [part.holds for part in parts]
+    holds = False if False in held else None if None in held else True
+    return Evaluation(objective.text, verdict, None, None, "", note, holds)
+
+
+def _with_value(part: Evaluation) -> str:
+    found = [] if part.value is None else [quantity(part.value, part.unit)]
+    said = ", ".join([*found, *([part.note] if part.note else [])])
+    return f" ({said})" if said else ""
+
+
 def good_requests(objectives: Sequence[Objective], measured: Measured) -> Flags | None:
-    """Which requests, of both phases, meet every per-request objective; None when there is none."""
-    terms = [term for each in objectives if isinstance(each, AttainmentObjective) for term in each.terms]
-    return _meets(terms, measured) if terms else None
+    """Which requests, of both phases, meet every per-request objective.
 
+    Requests that meet all that the records tell of them, but not all is told, are not among them.
 
-def _meets(terms: Sequence[Term], measured: Measured) -> Flags:
-    """ok, and no term violated; a quantity that the request cannot give violates nothing."""
-    good = measured.columns.ok.copy()
-    for term in terms:
-        values = measured.values[term.metric]
-        good &= np.isnan(values) | _holds(term, values)
-    return good
-
-
-def _holds(term: Term, values: NDArray[np.float64]) -> Flags:
-    compare = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[term.op]
-    result: Flags = compare(values, term.bound)
-    return result
+    Returns:
+        None when no objective is one of a single request, or when the records tell enough of no ok request.
+    """
+    parts = singles(objectives)
+    terms = [term for each in parts if isinstance(each, AttainmentObjective) for term in each.terms]
+    if not terms:
+        return None
+    unknown, ok = untold(terms, measured), measured.columns.ok
+    if ok.any() and not (ok & ~unknown).any():
+        return None
+    return meeting(terms, measured) & ~unknown
 
 
 def _attainment(objective: AttainmentObjective, measured: Measured) -> Evaluation:
-    columns = measured.columns
-    good = int((_meets(objective.terms, measured) & columns.in_phase).sum())
-    decided = columns.is_outcome(Outcome.OK, Outcome.FAILED, Outcome.SHED)
-    unfinished = columns.is_outcome(Outcome.INCOMPLETE) & columns.in_phase
-    missed = _certain_miss(objective.terms, measured)
-    count = int(((decided | (unfinished & missed)) & columns.in_phase).sum())
-    open_ones = int((unfinished & ~missed).sum())
+    counted = decided(objective.terms, measured)
+    good = int((meeting(objective.terms, measured) & counted).sum())
+    count = int(counted.sum())
+    open_ones = undecided(objective.terms, measured)
+    cut = int((open_ones & ~measured.columns.ok).sum())
+    unknown = int((open_ones & measured.columns.ok).sum())
+    notes = [f"incomplete requests that could go either way: {cut}"] if cut else []
+    notes += [f"requests of which the records do not tell what is asked: {unknown}"] if unknown else []
     if not count:
-        return Evaluation(objective.text, "undecided", None, None, "share", "no request of the window ended")
-    # Requests whose end was not seen may all miss, or all meet.
-    interval = Interval(wilson(good, count + open_ones).low, wilson(good + open_ones, count + open_ones).high)
-    note = f"incomplete requests that could go either way: {open_ones}" if open_ones else ""
-    return _judged(objective, good / count, interval, "share", note)
-
-
-def _certain_miss(terms: Sequence[Term], measured: Measured) -> Flags:
-    """Unfinished requests that have run past an upper bound already."""
-    columns = measured.columns
-    running = {
-        "latency_ms": (columns.end - columns.sent) / 1e6,
-        "latency_from_schedule_ms": (columns.end - columns.scheduled) / 1e6,
-    }
-    missed = np.zeros(columns.ok.shape, dtype=np.bool_)
-    for term in terms:
-        values = measured.values[term.metric]
-        if term.metric.startswith("ttft"):
-            late = running["latency_from_schedule_ms" if "schedule" in term.metric else "latency_ms"]
-            values = np.where(np.isnan(values), late, values)
-        elif term.metric in running:
-            values = running[term.metric]
-        if term.op in ("<", "<="):
-            missed |= ~np.isnan(values) & ~_holds(term, values)
-    return missed
+        notes = notes or ["no request of the window ended"]
+        return Evaluation(objective.text, "undecided", None, None, "share", "; ".join(notes))
+    # Requests that could go either way may all miss, or all meet.
+    whole = count + cut + unknown
+    interval = Interval(wilson(good, whole).low, wilson(good + cut + unknown, whole).high)
+    return judged(objective, good / count, interval, "share", "; ".join(notes))
 
 
 def _rate(objective: RateObjective, measured: Measured, rates: Mapping[str, float | None]) -> Evaluation:
     unit = RATES[objective.name]
     if unit != "share":
-        return _of_run(objective, rates.get(objective.name), unit)
+        return of_run(objective, rates.get(objective.name), unit)
     columns = measured.columns
     kind = Outcome.FAILED if objective.name == "error_rate" else Outcome.SHED
     hits = int((columns.is_outcome(kind) & columns.in_phase).sum())
     count = int((columns.is_outcome(Outcome.OK, Outcome.FAILED, Outcome.SHED) & columns.in_phase).sum())
     if not count:
         return Evaluation(objective.text, "undecided", None, None, unit, "no request of the window ended")
-    return _judged(objective, hits / count, wilson(hits, count), unit, "")
+    return judged(objective, hits / count, wilson(hits, count), unit, "")
 
 
 def _percentile(objective: StatisticObjective, quantile: float, measured: Measured) -> Evaluation:
     unit = METRICS[objective.metric]
-    sample = measured.samples[objective.metric]
+    sample = _sample(objective, measured)
     worse = 0
-    if objective.metric in WITH_FAILURES and objective.op in ("<", "<="):
+    if objective.metric in WITH_FAILURES and objective.is_upper:
         worse = measured.without_value[objective.metric]
     if not sample.total + worse:
         return Evaluation(objective.text, "undecided", None, None, unit, "no request gave a value")
     value = sample.percentile(100.0 * quantile, worse=worse)
+    held = objective.holds(value)
     stated = value if math.isfinite(value) else None
-    note = f"requests without a value, counted as worse than any: {worse}" if worse else ""
-    independent = _independent(objective.metric, measured) + worse
+    notes = [f"requests without a value, counted as worse than any: {worse}"] if worse else []
+    notes += growth_note(objective)
+
+    def undecided_since(why: str) -> Evaluation:
+        return Evaluation(objective.text, "undecided", stated, None, unit, "; ".join([why, *notes]), held)
+
+    independent = _independent(objective, sample, measured) + worse
     needed = needed_for(quantile)
     if independent < needed:
-        short = f"not enough data: {independent} of the {needed} requests that {_shown(objective)} needs"
-        return Evaluation(
-            objective.text, "undecided", stated, None, unit, "; ".join(filter(None, (short, note)))
+        shown = objective.statistic.replace("_", ".")
+        return undecided_since(
+            f"not enough data: {independent} of the {needed} requests that a {shown} needs"
         )
     ranks = quantile_ranks(independent, quantile)
     # Events are many and dependent: their limits lie where those of as many requests would.
@@ -168,65 +183,87 @@ def _percentile(objective: StatisticObjective, quantile: float, measured: Measur
         math.inf if at >= sample.total else sample.order_statistic(at)
         for at in (int((ranks.low or 0) * scale), int(((ranks.high or 0) + 1) * scale) - 1)
     ]
-    holds = [objective.holds(limit) for limit in (*limits, value)]
-    if all(holds) or not any(holds):
-        return Evaluation(objective.text, "meets" if holds[0] else "fails", stated, None, unit, note)
-    close = f"the sample cannot tell: even independent requests would leave {_range(limits, unit)}"
-    return Evaluation(objective.text, "undecided", stated, None, unit, "; ".join(filter(None, (close, note))))
+    holds = [objective.holds(limit) for limit in limits]
+    if all([*holds, held]) or not any([*holds, held]):
+        verdict: Verdict = "meets" if held else "fails"
+        return Evaluation(objective.text, verdict, stated, None, unit, "; ".join(notes), held)
+    return undecided_since(
+        f"the sample cannot tell: even independent requests would leave {_range(limits, unit)}"
+    )
 
 
 def _moment(objective: StatisticObjective, measured: Measured) -> Evaluation:
     unit = METRICS[objective.metric]
-    sample = measured.samples[objective.metric]
+    sample = _sample(objective, measured)
     described = sample.describe(percentiles=())
     value = described[objective.statistic]
     if objective.statistic != "mean" or value is None:
-        return _of_run(objective, value, unit)
-    independent = _independent(objective.metric, measured)
+        return of_run(objective, value, unit)
+    held = objective.holds(value)
+    verdict: Verdict = "meets" if held else "fails"
+    found = Evaluation(objective.text, verdict, value, None, unit, "; ".join(growth_note(objective)), held)
+    independent = _independent(objective, sample, measured)
     spread = described["std"]
     if spread is None or independent < 2:
-        return Evaluation(objective.text, "undecided", value, None, unit, "not enough data: one request")
+        return replace(found, verdict="undecided", note="not enough data: one request")
     half = Z95 * spread / math.sqrt(independent)
     if objective.holds(value - half) != objective.holds(value + half):
         limits = [value - half, value + half]
         note = f"the sample cannot tell: even independent requests would leave {_range(limits, unit)}"
-        return Evaluation(objective.text, "undecided", value, None, unit, note)
-    return Evaluation(objective.text, "meets" if objective.holds(value) else "fails", value, None, unit, "")
+        return replace(found, verdict="undecided", note="; ".join(filter(None, (note, found.note))))
+    return found
 
 
-def _independent(metric: str, measured: Measured) -> int:
-    """How many requests stand behind a metric's sample: an upper limit of its independent observations."""
-    if metric not in _OF_EVENTS:
-        return measured.samples[metric].total
+def _sample(objective: StatisticObjective, measured: Measured) -> Sample:
+    """The metric's values; where the bound grows, what is left of them without the growing part."""
+    if not objective.per_token:
+        return measured.samples[objective.metric]
+    return Sample(values_of(objective, measured)[measured.columns.in_phase])
+
+
+def growth_note(objective: StatisticObjective) -> list[str]:
+    """What the value is where the bound grows; nothing where it does not."""
+    if not objective.per_token:
+        return []
+    name, unit = objective.metric.removesuffix("_ms"), METRICS[objective.metric]
+    return [f"the value is that of {name} less {objective.per_token:g} {unit} for each prompt token"]
+
+
+def _independent(objective: StatisticObjective, sample: Sample, measured: Measured) -> int:
+    """How many requests stand behind a sample: an upper limit of its independent observations."""
+    if objective.metric not in _OF_EVENTS:
+        return sample.total
     columns, window = measured.columns, measured.window
     there = (columns.last_token >= window.start_ns) & (columns.first_token < window.end_ns)
     there &= (columns.ok | columns.censored) & (np.diff(measured.chunks.offsets) > 1)
-    return min(int(there.sum()), measured.samples[metric].total)
+    return min(int(there.sum()), sample.total)
 
 
-def _judged(objective: Objective, value: float, interval: Interval, unit: str, note: str) -> Evaluation:
+def judged(objective: Single, value: float, interval: Interval, unit: str, note: str) -> Evaluation:
+    """The verdict on a share: undecided where its interval holds the bound."""
     holds = [objective.holds(limit) for limit in interval]
     verdict: Verdict = "undecided" if holds[0] != holds[1] else "meets" if holds[0] else "fails"
     if verdict == "undecided" and not note:
         note = f"the sample cannot tell: its interval is {_range(list(interval), unit)}"
-    return Evaluation(objective.text, verdict, value, (interval.low, interval.high), unit, note)
+    limits = (interval.low, interval.high)
+    return Evaluation(objective.text, verdict, value, limits, unit, note, objective.holds(value))
 
 
-def _of_run(objective: StatisticObjective | RateObjective, value: float | None, unit: str) -> Evaluation:
+def of_run(objective: StatisticObjective | RateObjective, value: float | None, unit: str) -> Evaluation:
+    """The verdict on a fact of the run, compared as it stands."""
     if value is None:
         return Evaluation(objective.text, "undecided", None, None, unit, "the run has no value for it")
-    return Evaluation(
-        objective.text,
-        "meets" if objective.holds(value) else "fails",
-        value,
-        None,
-        unit,
-        "a fact of this run",
-    )
+    notes = ["a fact of this run"]
+    if isinstance(objective, StatisticObjective):
+        notes += growth_note(objective)
+    held = objective.holds(value)
+    verdict: Verdict = "meets" if held else "fails"
+    return Evaluation(objective.text, verdict, value, None, unit, "; ".join(notes), held)
 
 
-def _shown(objective: StatisticObjective) -> str:
-    return f"a {objective.statistic.replace('_', '.')}"
+def quantity(value: float, unit: str) -> str:
+    """A value as a note shows it."""
+    return f"{100 * value:.4g} %" if unit == "share" else f"{value:.4g} {unit}"
 
 
 def _range(limits: Sequence[float], unit: str) -> str:
