@@ -70,17 +70,17 @@ def untold(terms: Sequence[Term], measured: Measured) -> Flags:
 def _has_none(metric: str, measured: Measured) -> Flags:
     """Which requests, if they ended well, have no such quantity."""
     columns = measured.columns
-    events, tokens = np.diff(measured.chunks.offsets), columns.output_tokens
-    if metric == "connect_ms":
-        return np.ones(tokens.shape, dtype=np.bool_)
+    events: NDArray[np.int64] = np.diff(measured.chunks.offsets)
+    tokens = columns.output_tokens
+    none: Flags = np.full(tokens.shape, metric == "connect_ms")
     if metric in ("tpot_ms", "max_gap_ms"):
-        return (events == 1) | ((events == 0) & (tokens <= 1))
-    if metric in ("ttft_text_ms", "ttft_answer_ms"):
+        none = (events == 1) | ((events == 0) & (tokens <= 1))
+    elif metric in ("ttft_text_ms", "ttft_answer_ms"):
         # A tool's call, or nothing but reasoning.
-        return (tokens <= 0) | ~np.isnan(columns.first_token)
-    if metric.startswith("ttft") or metric == "normalized_latency_ms":
-        return tokens <= 0
-    return np.zeros(tokens.shape, dtype=np.bool_)
+        none = (tokens <= 0) | ~np.isnan(columns.first_token)
+    elif metric.startswith("ttft") or metric == "normalized_latency_ms":
+        none = tokens <= 0
+    return none
 
 
 def certainly_missed(terms: Sequence[Term], measured: Measured) -> Flags:
