@@ -1,0 +1,130 @@
+"""What a server said of itself while a load was on it: its cache, its queue, its preemptions, its prefix hits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+
+from benchkit.analysis.points import LoadPoint
+
+USAGE: Final = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
+"""Share of the KV cache in use, by the names of newer and older servers."""
+_WAITING: Final = "vllm:num_requests_waiting"
+_PREEMPTIONS: Final = ("vllm:num_preemptions_total", "vllm:num_preemptions")
+_HITS: Final = "vllm:prefix_cache_hits_total"
+_QUERIES: Final = "vllm:prefix_cache_queries_total"
+_FULL: Final = 0.98
+"""A cache this full has no block left for a long prompt at its next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Of the measured window."""
+
+    cache_peak: float | None
+    """Largest share of the KV cache in use; None where the server did not say."""
+    waiting_share: float | None
+    """Share of the readings in which requests waited."""
+    preemptions: float | None
+    """Requests that lost their place in the cache."""
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the cache was full while requests waited for it, or took blocks from running ones."""
+        full = (self.cache_peak or 0.0) >= _FULL and (self.waiting_share or 0.0) > 0
+        return full or (self.preemptions or 0.0) > 0
+
+
+def readings_of(point: LoadPoint) -> Readings | None:
+    """What the server said during the window of a point; None where there are no records or it said nothing."""
+    said = _of_server(point)
+    if said is None:
+        return None
+    usage = said[said["name"].isin(USAGE)]["value"]
+    # Several engines of one server queue apart: their sum is the server's.
+    waiting = said[said["name"] == _WAITING].groupby("time_ns")["value"].sum()
+    return Readings(
+        cache_peak=float(usage.max()) if len(usage) else None,
+        waiting_share=float((waiting > 0).mean()) if len(waiting) else None,
+        preemptions=_rise(said, *_PREEMPTIONS),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixHits:
+    """Prompt tokens that a server did not compute, since it had them in its prefix cache."""
+
+    share: float
+    """Of all prompt tokens."""
+    common: float
+    """Of all prompt tokens, those that every prompt begins with: any server holds them soon."""
+
+    @property
+    def of_one_server(self) -> bool:
+        """Whether there were hits that another server need not have had: one percent of tokens is tolerated."""
+        return self.share > self.common + 0.01
+
+
+def prefix_hits_of(point: LoadPoint) -> PrefixHits | None:
+    """How much of its prompts a server took from its prefix cache: by the answers' ``usage``, else by its /metrics.
+
+    Returns:
+        None where neither says so.
+    """
+    if point.records is None:
+        return None
+    table = point.records.requests
+    prompt = float(table["prompt_tokens"].sum()) if "prompt_tokens" in table else 0.0
+    share: float | None = None
+    if prompt and "cached_tokens" in table and table["cached_tokens"].notna().any():
+        share = float(table["cached_tokens"].sum()) / prompt
+    else:
+        said = _of_server(point)
+        queries = _rise(said, _QUERIES) if said is not None else None
+        if said is not None and queries:
+            share = (_rise(said, _HITS) or 0.0) / queries
+    if share is None:
+        return None
+    return PrefixHits(share, _common_share(point.records.manifest, prompt / len(table) if prompt else 0.0))
+
+
+def start_up_s_of(point: LoadPoint) -> float | None:
+    """How long the server took from being asked for to its first token, where it was timed; s."""
+    if point.records is None:
+        return None
+    timed = ((point.records.manifest.get("server") or {}).get("startup") or {}).get("first_token_s")
+    return None if timed is None else float(timed)
+
+
+def _of_server(point: LoadPoint) -> pd.DataFrame | None:
+    if point.records is None:
+        return None
+    telemetry = point.records.telemetry
+    if not len(telemetry):
+        return None
+    said = telemetry[telemetry["source"] == "server"]
+    window = (point.records.manifest.get("load") or {}).get("window")
+    if window:
+        said = said[said["time_ns"].between(window["start_ns"], window["end_ns"])]
+    return said if len(said) else None
+
+
+def _rise(said: pd.DataFrame, *names: str) -> float | None:
+    """By how much counters rose from the first reading to the last, all engines and labels together."""
+    rows = said[said["name"].isin(names)].sort_values("time_ns")
+    if not len(rows):
+        return None
+    ends = rows.groupby(["name", "labels"])["value"].agg(["first", "last"])
+    return float((ends["last"] - ends["first"]).clip(lower=0).sum())
+
+
+def _common_share(manifest: dict[str, Any], prompt_tokens: float) -> float:
+    """The share of a prompt that all prompts begin with: the shared prefix, and what the chat template adds."""
+    if not prompt_tokens:
+        return 0.0
+    lengths = (manifest.get("preflight") or {}).get("prompt_lengths") or {}
+    overhead = float(lengths.get("overhead_tokens") or 0)
+    prefix = float((manifest.get("parameters") or {}).get("prefix_tokens") or 0)
+    return min(1.0, (overhead + prefix) / prompt_tokens)
