@@ -185,6 +185,8 @@ def _from_requests(run: ImportedRun) -> dict[str, Any]:
     for name, entry in whole["metrics"].items():
         if not entry["count"] and point.stated.metrics.get(name):
             whole["metrics"][name] = _stated_metric(name, entry["unit"], point.stated)
+    for name in point.not_measured:
+        whole["metrics"][name] = _stated_metric(name, whole["metrics"][name]["unit"], Stated())
     for name, rate in whole["rates"].items():
         stated = point.stated.rates.get(name)
         if stated is not None:
@@ -194,11 +196,11 @@ def _from_requests(run: ImportedRun) -> dict[str, Any]:
 
 
 def _judged(validity: Mapping[str, Any], point: ImportedPoint) -> dict[str, Any]:
-    invalid = validity["verdict"] == "invalid"
+    blank = tuple(name.removesuffix("ms") for name in point.not_measured)
     return {
-        "verdict": "invalid" if invalid else "suspect",
+        "verdict": "invalid" if validity["verdict"] == "invalid" else "suspect",
         "reasons": [*validity["reasons"], _reason(point)],
-        "checked": list(validity["checked"]),
+        "checked": [name for name in validity["checked"] if not name.startswith(blank)],
     }
 
 
@@ -211,5 +213,5 @@ def _reason(point: ImportedPoint) -> dict[str, Any]:
         "threshold": 0.0,
         "what": f"measured by another client ({point.tool})",
         "reason": "its sends, stamps and lags were not watched: what it adds to the times is unknown",
-        "remedy": "measure the loads that matter with `benchkit run`, and compare",
+        "remedy": "measure the loads that matter with `benchkit run` too, and compare",
     }

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from benchkit.errors import ForeignFileError
 
-__all__ = ["LARGEST_BYTES", "Node", "read_json", "read_lines", "read_text"]
+__all__ = ["LARGEST_BYTES", "Node", "read_json", "read_json_or_lines", "read_lines", "read_text"]
 
 LARGEST_BYTES = 1 << 30
 """Larger files are refused: parsed, they would take several times as much memory."""
@@ -44,9 +46,20 @@ def read_lines(path: Path) -> Iterator[Node]:
     Raises:
         ForeignFileError: As ``read_json``; the place is the line's number.
     """
-    for number, line in enumerate(_read(path, LARGEST_BYTES).split(b"\n"), start=1):
-        if line.strip():
-            yield Node(path, f"line {number}", _parse(path, line, f"line {number}"))
+    return _lines(path, _read(path, LARGEST_BYTES))
+
+
+def read_json_or_lines(path: Path) -> list[Node]:
+    """Give a file's JSON value, or its values where it has one a line.
+
+    Raises:
+        ForeignFileError: As ``read_json``; it speaks of the line where there are several.
+    """
+    data = _read(path, LARGEST_BYTES)
+    first, _, rest = data.strip().partition(b"\n")
+    if rest.strip() and _is_value(first):
+        return list(_lines(path, data))
+    return [Node(path, "", _parse(path, data, "the file"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +117,16 @@ class Node:
             raise self._wrong("a number of sane size") from None
         return number if math.isfinite(number) else None
 
-    def numbers(self) -> list[float]:
-        """The list's numbers.
-
-        Raises:
-            ForeignFileError: An element is null or no finite number.
-        """
-        found = [each.number() for each in self.items()]
-        for at, number in enumerate(found):
-            if number is None:
-                raise self.error(f"{self.where}[{at}] is no finite number", "the file is damaged")
-        return [number for number in found if number is not None]
+    def numbers(self) -> NDArray[np.float64]:
+        """The list's numbers; NaN for null, none for a list that is null itself."""
+        if self.value is None:
+            return np.empty(0)
+        if not isinstance(self.value, list) or not set(map(type, self.value)) <= {int, float, type(None)}:
+            raise self._wrong("a list of numbers")
+        try:
+            return np.array([np.nan if each is None else each for each in self.value], dtype=np.float64)
+        except OverflowError:
+            raise self._wrong("a list of numbers of sane size") from None
 
     def whole(self) -> int | None:
         """The number, if it is a whole one of at most 2**53; None for null."""
@@ -143,6 +155,17 @@ class Node:
             f"{self.where or 'the file'} is not {wanted} but {shown}",
             "the file is damaged or of another version",
         )
+
+
+def _lines(path: Path, data: bytes) -> Iterator[Node]:
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if line.strip():
+            yield Node(path, f"line {number}", _parse(path, line, f"line {number}"))
+
+
+def _is_value(line: bytes) -> bool:
+    """Whether a line is an object by itself, and not the beginning of one."""
+    return line.rstrip().endswith(b"}") and line.lstrip().startswith(b"{")
 
 
 def _read(path: Path, largest: int) -> bytes:
@@ -177,7 +200,7 @@ def _parse(path: Path, data: bytes, what: str) -> Any:
         # Python's parser also takes NaN and Infinity, which Python tools write.
         text = _decode(path, data)
     try:
-        return json.loads(text, parse_constant=lambda _: None)
+        return json.loads(text, parse_constant=float)
     except RecursionError:
         raise ForeignFileError(f"{path}: {what} is nested too deeply to be a result file") from None
     except ValueError as error:

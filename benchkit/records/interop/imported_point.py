@@ -68,5 +68,7 @@ class ImportedPoint:
     """Further parameters by benchkit's names, as far as the file tells them."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else the file says of its setting, by its own names."""
+    not_measured: frozenset[str] = frozenset()
+    """Metrics that follow from the requests by construction, not by measurement: null, whatever they say."""
     notes: tuple[str, ...] = ()
     """What the file lacks or defines otherwise, in sentences for a chart's foot."""
