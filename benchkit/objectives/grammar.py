@@ -25,7 +25,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 from benchkit.errors import ObjectiveSyntaxError
@@ -101,8 +101,11 @@ class _Parser:
             parts += self._single()
         if self._peek().kind != "end":
             raise self._error("'and' or the end", self._peek())
-        parts = tuple(dict.fromkeys(parts))
-        return parts[0] if len(parts) == 1 else AllOf(parts, self._text)
+        found = tuple(dict.fromkeys(parts))
+        if len(found) > 1:
+            return AllOf(found, self._text)
+        # The same objective said twice is shown as it was written, a preset's only one by its own text.
+        return found[0] if len(parts) == 1 else replace(found[0], text=self._text)
 
     def _single(self) -> tuple[Single, ...]:
         """One objective, or all those of a preset."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from benchkit.objectives import parse
+from benchkit.objectives import expand, parse
 from benchkit.parameters import conflicts
 
 
@@ -32,9 +32,11 @@ def _objectives(value: Any) -> Any:
 
 
 def _parsed(value: tuple[str, ...]) -> tuple[str, ...]:
-    for text in value:
+    """Names of presets replaced by their objectives, so that a run records what was asked whatever they become."""
+    texts = expand(value)
+    for text in texts:
         parse(text)
-    return value
+    return texts
 
 
 def _named(value: str) -> str:
