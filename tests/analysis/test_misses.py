@@ -55,6 +55,9 @@ def mixed(row):
         ("attainment(ttft < 75ms) > 90%", 6, 13, 0.1),
         ("attainment(ttft < 75ms, latency > 27ms) > 90%", 8, 13, 0.1),
         ("attainment(ttft < 600ms) > 90%", 2, 12, 0.1),
+        ("p90 ttft < 60ms + 1.5ms/token", 6, 13, 0.1),
+        ("attainment(ttft < 60ms + 1.5ms/token) > 90%", 6, 13, 0.1),
+        ("attainment(ttft < 900ms and latency < 60ms + 1.5ms/token) > 90%", 7, 13, 0.1),
         ("error_rate < 2%", 1, 12, 0.02),
         ("shed_rate <= 2%", 1, 12, 0.02),
     ],
@@ -108,11 +111,22 @@ def test_without_a_window_the_span_of_the_requests_is_one(run_of, row):
         "error_rate <= 0%",
         "attainment(ttft < 1s) < 90%",
         "attainment(ttft < 1s) >= 100%",
+        "p99 ttft < 80ms and error_rate < 1%",
     ],
 )
 def test_what_is_no_share_of_requests(run_of, mixed, text):
     """Means, extremes, events, occupancy, rates a second, and all or nothing are no such objectives."""
     assert misses_of(parse(text), run_of(mixed)) is None
+
+
+def test_requests_of_which_the_records_do_not_tell_what_is_asked_do_not_count(run_of, row):
+    """One without a time of its first token misses nothing for certain, unless another term says so."""
+    rows = [row(30.0, [(40.0, 1)]), row(50.0, [], end=90.0, output_tokens=3)]
+    run = run_of(rows)
+    assert misses_of(parse("attainment(ttft < 20ms) > 90%"), run).flags.tolist() == [False]
+    both = misses_of(parse("attainment(ttft < 20ms, latency < 30ms) > 90%"), run)
+    assert both.flags.tolist() == [False, True]
+    assert misses_of(parse("p90 ttft < 20ms"), run).flags.tolist() == [False]
 
 
 def test_nothing_counts_where_nothing_ended(run_of, row):

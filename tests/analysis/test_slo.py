@@ -155,3 +155,71 @@ def test_nothing_measured_decides_nothing(evaluated, row, text):
     """Without a value there is no verdict but undecided."""
     found = evaluated(text, [row(0.0, [(20, 1)])] * 10)
     assert (found["verdict"], found["value"]) == ("undecided", None)
+
+
+def test_a_bound_that_grows_is_each_requests_own(evaluated, row):
+    """TTFT is 10 ms + 0.5 ms a token for prompts of 1 to 1,000 tokens: 0.4 ms a token is not enough, 0.5 is.
+
+    What is left above 0.4 ms a token is 10.1 to 110 ms, its p50 60.05; above 0.5 ms a token it is 10 for all.
+    """
+    rows = [row(10.0 * k, [(10.0 * k + 10 + k / 2, 1)], prompt_tokens=k) for k in range(1, 1001)]
+    found = evaluated("p50 ttft < 60ms + 0.4ms/token", rows)
+    assert (found["verdict"], found["value"]) == ("undecided", pytest.approx(60.05))
+    assert "the value is that of ttft less 0.4 ms for each prompt token" in found["note"]
+    verdicts = {
+        bound: evaluated(f"p99 ttft < {bound}", rows)["verdict"]
+        for bound in ("300ms", "10.1ms + 0.5ms/token", "9.9ms + 0.5ms/token", "50ms + 0.4ms/token")
+    }
+    assert list(verdicts.values()) == ["fails", "meets", "fails", "fails"]
+    assert evaluated("max ttft < 10.1ms + 0.5ms/token", rows)["verdict"] == "meets"
+    assert evaluated("mean ttft < 9.9ms + 0.5ms/token", rows)["value"] == pytest.approx(10.0)
+    assert evaluated("attainment(ttft < 60.05ms + 0.4ms/token) > 9%", rows)["value"] == pytest.approx(0.5)
+
+
+def test_a_growing_bound_needs_the_prompts_lengths(evaluated, ramp):
+    """Without them a percentile has no value, and an attainment leaves the requests open."""
+    rows = ramp(400, prompt_tokens=None)
+    assert evaluated("p99 ttft < 50ms + 1ms/token", rows)["note"] == "no request gave a value"
+    found = evaluated("attainment(ttft < 50ms + 1ms/token) > 50%", rows)
+    assert (found["verdict"], found["value"]) == ("undecided", None)
+    assert "do not tell what is asked: 400" in found["note"]
+
+
+def test_what_records_do_not_tell_may_be_met_or_missed(evaluated, row):
+    """90 requests with a TTFT of 20 ms, 10 of unknown TTFT: attainment is of the 90, its interval covers both."""
+    rows = [row(10.0 * k, [(10.0 * k + 20, 1)]) for k in range(90)]
+    rows += [row(10.0 * k, [], end=10.0 * k + 30, output_tokens=1) for k in range(10)]
+    found = evaluated("attainment(ttft < 25ms) > 89%", rows)
+    assert (found["verdict"], found["value"]) == ("undecided", 1.0)
+    assert found["ci95"][0] < 0.9 < 1.0 == found["ci95"][1]
+    assert "10" in found["note"]
+    assert evaluated("attainment(ttft < 25ms, latency < 29ms) > 89%", rows)["value"] == pytest.approx(0.9)
+
+
+def test_several_objectives_at_once(evaluated, ramp):
+    """All must be met: one that fails fails all, one that is undecided leaves all open; the note tells of each."""
+    rows = ramp(400)
+    parts = {"p99 ttft < 80ms": "meets", "p50 ttft < 20.1ms": "undecided", "error_rate > 5%": "fails"}
+    assert {text: evaluated(text, rows)["verdict"] for text in parts} == parts
+    meets, undecided, fails = parts
+    found = evaluated(f"{meets} and {undecided}", rows)
+    assert (found["verdict"], found["value"], found["ci95"]) == ("undecided", None, None)
+    assert f"{meets}: meets (39.6 ms); {undecided}: undecided (20.05 ms, the sample cannot" in found["note"]
+    assert evaluated(f"{meets} and {undecided} and {fails}", rows)["verdict"] == "fails"
+    assert evaluated(f"{meets} and p98 latency < 80ms", rows)["verdict"] == "meets"
+
+
+def test_goodput_asks_what_all_attainments_ask_joined_or_not(records, ramp):
+    """TTFT below 20.05 for 200 of 400, latency above 30.05 for 300: both for 100, over 10 s."""
+    run = records(ramp(400))
+    one, two = "attainment(ttft < 20.05ms) > 9%", "attainment(latency > 30.05ms) > 9%"
+    for texts in ([one, two], [f"{one} and {two}"], [f"{one} and error_rate < 5%", two]):
+        summary = build_summary(
+            run.requests,
+            run.chunks,
+            window=WINDOW,
+            objectives=[parse(text) for text in texts],
+            load_facts={},
+            parameters={},
+        )
+        assert summary["windows"]["whole"]["rates"]["goodput_per_s"]["value"] == pytest.approx(10.0)
