@@ -28,6 +28,7 @@
     │   ├── SchemaMismatch
     │   └── ForeignFileError
     ├── CalibrationError          exit code 1: runs that do not suffice to make a twin of a server
+    ├── SweepFailed               exit code 1: points of a sweep that failed, or that do not tell which to measure next
     └── ReportError               exit code 1: a notebook or a report could not be made
 """
 
@@ -102,6 +103,10 @@ class ServerNotFound(ServerError):
 
 class CalibrationError(BenchkitError):
     """What was measured does not tell how the server behaves."""
+
+
+class SweepFailed(BenchkitError):
+    """A sweep could not go on; the points that it has measured are kept, and it can be resumed."""
 
 
 class LoadError(BenchkitError):

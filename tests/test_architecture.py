@@ -16,7 +16,17 @@ MODULES = sorted((ROOT / "benchkit").rglob("*.py"))
 
 def test_the_public_names_are_just_those():
     """From Python, the kit is `run`, `run_async`, `load_run` and the `Run` that they give."""
-    assert sorted(benchkit.__all__) == ["Run", "__version__", "load_run", "run", "run_async"]
+    assert sorted(benchkit.__all__) == [
+        "Run",
+        "Sweep",
+        "__version__",
+        "load_run",
+        "load_sweep",
+        "run",
+        "run_async",
+        "sweep",
+        "sweep_async",
+    ]
     public = {name for name in dir(benchkit.Run) if not name.startswith("_")}
     assert public == {"path", "manifest", "summary", "requests", "chunks", "verdict", "report"}
     for name in benchkit.__all__:

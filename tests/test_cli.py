@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import benchkit
-from benchkit.cli import _exit_code
+from benchkit.cli.measure import exit_code as _exit_code
 
 QUICK = [
     "-p",

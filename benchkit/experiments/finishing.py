@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from benchkit.experiments.watch import SATURATED
 from benchkit.load.spec import SPEC_FILE
 from benchkit.parameters import RunParameters
 from benchkit.records import store
@@ -15,6 +16,8 @@ TEXTS_FOLDER = "texts"
 TEXTS_NAME = "texts.jsonl"
 """Prompts and answers, a line a request; only with ``keep_text``."""
 _INTERRUPTS = frozenset({"interrupt", "parent_died"})
+_ENDS = frozenset({None, SATURATED})
+"""A load that was ended since it had shown what it can show is complete."""
 
 
 def complete(
@@ -56,7 +59,7 @@ def complete(
         parameters=parameters.model_dump(mode="json"),
     )
     stopped_by = facts.get("stopped_by")
-    status = "complete" if stopped_by is None else "interrupted" if stopped_by in _INTERRUPTS else "failed"
+    status = "complete" if stopped_by in _ENDS else "interrupted" if stopped_by in _INTERRUPTS else "failed"
     (folder.path / SPEC_FILE).unlink(missing_ok=True)
     return store.finish(folder, status=status, summary=summary, load=facts, telemetry=telemetry)
 
