@@ -6,15 +6,19 @@ of contradiction.
 """
 
 from benchkit.parameters.canonical import canonical_json, parameters_hash
+from benchkit.parameters.capacity import CapacityParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters, context_needed
 from benchkit.parameters.notebook import from_notebook
 from benchkit.parameters.resolve import resolve
 from benchkit.parameters.sources import load_file, parse_assignments
+from benchkit.parameters.sweep import SweepParameters
 
 __all__ = [
+    "CapacityParameters",
     "ParameterGroup",
     "RunParameters",
     "ServingParameters",
+    "SweepParameters",
     "canonical_json",
     "context_needed",
     "from_notebook",

@@ -37,7 +37,7 @@ def check_run(p: RunParameters) -> None:
     """
     _check_load(p)
     _check_extent(p)
-    _check_work(p)
+    check_work(p)
 
 
 def check_serving(p: ServingParameters) -> None:
@@ -51,7 +51,7 @@ def check_serving(p: ServingParameters) -> None:
             "'backend' vllm needs a model: set 'served_model' to a name or a path, "
             "or to 'tiny-random' to make one"
         )
-    if p.backend == "vllm" and _asked(p, "preset"):
+    if p.backend == "vllm" and asked(p, "preset"):
         raise ParameterConflict(
             f"'preset' {p.preset!r} describes the simulated engine, not vllm: "
             "leave it out, or set 'backend' to 'simulated'"
@@ -64,24 +64,24 @@ def check_serving(p: ServingParameters) -> None:
 
 def _check_load(p: RunParameters) -> None:
     opened = p.load in OPEN_LOOPS
-    if not opened and _asked(p, "rate"):
+    if not opened and asked(p, "rate"):
         raise ParameterConflict(
             f"'rate' {p.rate:g} has no meaning with load {p.load!r}, a closed loop whose speed "
             "the server sets: choose 'constant', 'poisson' or 'gamma', or leave 'rate' out"
         )
-    if p.load != "gamma" and _asked(p, "burstiness"):
+    if p.load != "gamma" and asked(p, "burstiness"):
         raise ParameterConflict(
             f"'burstiness' {p.burstiness:g} is the shape of gamma arrivals and has no meaning "
             f"with load {p.load!r}: set 'load' to 'gamma', or leave 'burstiness' out"
         )
-    if p.load != "concurrent" and _asked(p, "concurrency"):
+    if p.load != "concurrent" and asked(p, "concurrency"):
         remedy = {"synchronous": "which has one stream", "throughput": "which is capped by 'max_in_flight'"}
         reason = remedy.get(p.load, "whose arrivals do not wait for answers")
         raise ParameterConflict(
             f"'concurrency' {p.concurrency} has no meaning with load {p.load!r}, {reason}: "
             "set 'load' to 'concurrent', or leave 'concurrency' out"
         )
-    if p.load in ("concurrent", "synchronous") and _asked(p, "max_in_flight"):
+    if p.load in ("concurrent", "synchronous") and asked(p, "max_in_flight"):
         raise ParameterConflict(
             f"'max_in_flight' {p.max_in_flight} has no meaning with load {p.load!r}, whose streams are "
             "the cap: use 'concurrency', or leave 'max_in_flight' out"
@@ -103,7 +103,12 @@ def _check_extent(p: RunParameters) -> None:
         )
 
 
-def _check_work(p: RunParameters) -> None:
+def check_work(p: RunParameters) -> None:
+    """Refuse prompts that make no sense.
+
+    Raises:
+        ParameterConflict: the first contradiction found.
+    """
     if p.prompt_form == "token_ids" and p.endpoint == "chat":
         raise ParameterConflict(
             "'prompt_form' token_ids cannot go to the chat endpoint, which takes text: "
@@ -122,5 +127,6 @@ def _check_work(p: RunParameters) -> None:
             )
 
 
-def _asked(p: ParameterGroup, name: str) -> bool:
+def asked(p: ParameterGroup, name: str) -> bool:
+    """Whether a parameter differs from its default."""
     return bool(getattr(p, name) != type(p).model_fields[name].get_default(call_default_factory=True))

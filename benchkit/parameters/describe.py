@@ -7,7 +7,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
+from benchkit.parameters.capacity import CapacityParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters
+from benchkit.parameters.sweep import SweepParameters
 
 _INTRODUCTION = """# Parameters
 
@@ -24,13 +26,25 @@ def as_markdown() -> str:
         _INTRODUCTION,
         _table("A run", "`run_benchmark.ipynb`, `benchkit run`, `benchkit.run`", RunParameters),
         _table("A server", "`serve_model.ipynb`, `benchkit serve`", ServingParameters),
+        _table(
+            "A sweep",
+            "`sweep.ipynb`, `benchkit sweep`, `benchkit.sweep`: all of a run's but `load`, `rate`, `concurrency` and "
+            "`burstiness`, which each point sets, and these:",
+            SweepParameters,
+            beyond=RunParameters,
+        ),
+        _table("A capacity analysis", "`capacity_analysis.ipynb`, `benchkit capacity`", CapacityParameters),
     ]
     return "\n".join(parts)
 
 
-def _table(title: str, where: str, group: type[ParameterGroup]) -> str:
+def _table(
+    title: str, where: str, group: type[ParameterGroup], beyond: type[ParameterGroup] = ParameterGroup
+) -> str:
     lines = [f"## {title}", "", where, "", "| name | type | default | meaning |", "|---|---|---|---|"]
     for name, field in group.model_fields.items():
+        if name in beyond.model_fields:
+            continue
         default = field.get_default(call_default_factory=True)
         shown = "" if default is PydanticUndefined else f"`{json.dumps(default)}`"
         lines.append(f"| `{name}` | {_kind(field.annotation)} | {shown} | {field.description} |")

@@ -10,11 +10,18 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from benchkit.errors import InvalidParameter, UnknownParameter
+from benchkit.parameters.capacity import CapacityParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters
+from benchkit.parameters.sweep import SweepParameters
 
 M = TypeVar("M", bound=ParameterGroup)
 
-MODELS: tuple[type[ParameterGroup], ...] = (RunParameters, ServingParameters)
+MODELS: tuple[type[ParameterGroup], ...] = (
+    RunParameters,
+    ServingParameters,
+    SweepParameters,
+    CapacityParameters,
+)
 
 _ELSEWHERE = {
     "request_rate": "rate",
