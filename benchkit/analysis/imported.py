@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,8 @@ __all__ = ["ImportedRun", "import_points", "is_foreign", "load_point", "stated_s
 
 _STATED = "stated"
 """Mark of a metric or rate that is the file's own number, by the tool's own definition."""
+_OPEN_LOOPS = ("constant", "poisson", "gamma")
+_HTTP = re.compile(r"https?://[^/\s]")
 _BY_REQUEST = frozenset(metric.name for metric in METRICS if metric.weight == "request")
 
 
@@ -42,6 +45,9 @@ class ImportedRun:
             "imported": {
                 "tool": point.tool,
                 "version": point.version or None,
+                "load": point.load or None,
+                "rate": point.rate,
+                "concurrency": point.concurrency,
                 "requests": point.requests is not None,
                 "facts": dict(point.facts),
                 "notes": list(point.notes),
@@ -115,16 +121,24 @@ def load_point(point: ImportedPoint) -> LoadPoint:
 
 
 def known_parameters(point: ImportedPoint) -> dict[str, Any]:
-    """The parameters of a run that the file tells, by benchkit's names; others are absent."""
-    told = {
-        "load": point.load or None,
-        "rate": point.rate,
-        "concurrency": point.concurrency,
-        "model": point.model or None,
-        "url": point.url or None,
-        **point.parameters,
-    }
-    return {name: value for name, value in told.items() if value is not None}
+    """The parameters by which benchkit would make the same load, as far as the file tells them; others are absent.
+
+    Lengths are the means of the prompts and answers that were measured.
+    """
+    stated, ok = point.stated, point.stated.counts.get("ok")
+    told: dict[str, Any] = {"model": point.model, "url": point.url if _HTTP.match(point.url) else ""}
+    if point.load:
+        told["load"] = point.load
+        told |= {"rate": point.rate} if point.load in _OPEN_LOOPS else {}
+        told |= {"concurrency": point.concurrency} if point.load == "concurrent" else {}
+        told |= {"max_in_flight": point.concurrency} if point.load == "throughput" else {}
+        told |= dict(point.parameters)
+    if stated.length_s:
+        told |= {"warmup_s": 0.0, "duration_s": stated.length_s}
+    if ok:
+        lengths = {"input_tokens": stated.prompt_tokens, "output_tokens": stated.output_tokens}
+        told |= {name: max(1, round(total / ok)) for name, total in lengths.items() if total}
+    return {name: value for name, value in told.items() if value not in (None, "")}
 
 
 def stated_summary(point: ImportedPoint) -> dict[str, Any]:
@@ -161,7 +175,9 @@ def _stated_metric(name: str, unit: str, stated: Stated) -> dict[str, Any]:
     entry: dict[str, Any] = {"unit": unit} | dict.fromkeys(STATISTICS) | {"ci95": None} | dict(found)
     if found and entry["count"] is None and name in _BY_REQUEST:
         entry["count"] = stated.counts.get("ok")
-    if entry["count"] is not None:
+    if not found:
+        entry["count"] = 0
+    elif entry["count"] is not None:
         entry["count"] = int(entry["count"])
     return entry | ({"source": _STATED} if found else {})
 

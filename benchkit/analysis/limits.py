@@ -57,9 +57,23 @@ def limits(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str]
     return [sentence for rule in _RULES for sentence in rule(run)]
 
 
-def unresolved(count: int) -> tuple[str, ...]:
-    """The percentiles of a summary that a sample of this size does not resolve, even if independent."""
-    return tuple(name for name, percent in PERCENTILES if count < needed_for(percent / 100.0))
+def unresolved(count: int | None) -> tuple[str, ...]:
+    """The percentiles of a summary that a sample of this size does not resolve, even if independent.
+
+    None where the size is not known: then neither is what it resolves.
+    """
+    return (
+        ()
+        if count is None
+        else tuple(name for name, percent in PERCENTILES if count < needed_for(percent / 100.0))
+    )
+
+
+def _import(run: _Run) -> Iterator[str]:
+    imported = run.manifest.get("imported")
+    if imported:
+        yield f"Measured by another client ({imported['tool']}): nothing is known of its own delays."
+        yield from imported.get("notes") or ()
 
 
 def _engine(run: _Run) -> Iterator[str]:
@@ -135,7 +149,7 @@ def _extent(run: _Run) -> Iterator[str]:
             )
     if run.has("repeats", 1):
         yield "One run: the spread from run to run can be several times that inside one."
-    if run.whole and not _has_interval(run.whole):
+    if run.whole and not _has_interval(run.whole) and not run.manifest.get("imported"):
         yield "No intervals: the digits say nothing about how sure a number is."
 
 
@@ -157,6 +171,7 @@ def _has_interval(whole: Mapping[str, Any]) -> bool:
 
 
 _RULES: tuple[Callable[[_Run], Iterator[str]], ...] = (
+    _import,
     _engine,
     _load,
     _extent,

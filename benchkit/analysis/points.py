@@ -92,13 +92,16 @@ class LoadPoint:
 
 
 def point_of(run: Records, name: str, **more: Any) -> LoadPoint:
-    """A stored run of benchkit's own as a point.
+    """A stored run as a point; one that was imported says so, and has no records where its file had none.
 
     Args:
         run: the run.
         name: what to call it.
         more: further fields of ``LoadPoint``.
     """
+    imported = run.manifest.get("imported")
+    if imported:
+        return _of_import(run, name, imported, more)
     asked = run.manifest["parameters"]
     load = str(asked["load"])
     streams = {"synchronous": 1, "throughput": int(asked["max_in_flight"]) or 512}.get(
@@ -113,4 +116,17 @@ def point_of(run: Records, name: str, **more: Any) -> LoadPoint:
         concurrency=None if opened else int(streams),
         records=run,
         **more,
+    )
+
+
+def _of_import(run: Records, name: str, imported: Mapping[str, Any], more: Mapping[str, Any]) -> LoadPoint:
+    return LoadPoint(
+        name=name,
+        load=str(imported["load"] or ""),
+        summary=run.summary,
+        rate=imported["rate"],
+        concurrency=imported["concurrency"],
+        records=run if imported["requests"] else None,
+        tool=str(imported["tool"]),
+        **{"notes": tuple(imported["notes"]), **more},
     )

@@ -100,6 +100,7 @@ def _run_title(manifest: dict[str, Any]) -> str:
         "concurrent": f"{asked.get('concurrency')} concurrent streams",
         "synchronous": "one request at a time",
         "throughput": "full throughput",
+        "": "a load that its file does not name",
     }.get(load_name, f"{asked.get('rate', 0):g} requests/s ({load_name})")
     model = (manifest.get("preflight") or {}).get("model") or asked.get("model") or "a server"
     return f"{model} under {how}"
@@ -149,8 +150,8 @@ def _header(title: str, run: StoredRun | None) -> str:
         str(manifest["created"])[:16].replace("T", " ") + " UTC",
         str(manifest["name"]),
         str((manifest.get("server") or {}).get("url") or asked.get("url") or ""),
-        f"window {asked.get('duration_s', 0):g} s",
-        f"{asked.get('input_tokens')} tokens in, {asked.get('output_tokens')} out",
+        f"window {asked['duration_s']:.4g} s" if "duration_s" in asked else "",
+        f"{asked['input_tokens']} tokens in, {asked['output_tokens']} out" if "input_tokens" in asked else "",
         str(manifest["status"]),
     ]
     facts = escape(" · ".join(word for word in told if word))

@@ -121,9 +121,13 @@ def headline(run: RunLike) -> Section:
     summary = stored(run).summary
     whole = summary["windows"]["whole"]
     metrics, rates, counts = whole["metrics"], whole["rates"], summary["requests"]
-    begun = sum(int(counts[key]) for key in ("ok", "shed", "failed", "incomplete", "interrupted"))
+    begun = sum(int(counts[key] or 0) for key in ("ok", "shed", "failed", "incomplete", "interrupted"))
     cards = [
-        ("requests ok", f"{counts['ok']:,}", f"of {begun:,} in the window"),
+        (
+            "requests ok",
+            amount(counts["ok"]) if counts["ok"] is None else f"{counts['ok']:,}",
+            f"of {begun:,} in the window",
+        ),
         (
             "output tokens/s",
             amount(rates["output_tokens_per_s"]["value"]),
@@ -132,7 +136,7 @@ def headline(run: RunLike) -> Section:
         _card("time to first token", metrics["ttft_ms"]),
         _card(
             "time between tokens",
-            metrics["itl_ms"] if metrics["itl_ms"]["count"] else metrics["chunk_gap_ms"],
+            metrics["itl_ms"] if metrics["itl_ms"]["mean"] is not None else metrics["chunk_gap_ms"],
         ),
         _card("longest pause", metrics["max_gap_ms"]),
         _card("latency", metrics["latency_ms"]),

@@ -75,7 +75,7 @@ def metrics_html(summary: Mapping[str, Any]) -> str:
     rows = [
         [name, *(_cell(name, entry, column) for column in _COLUMNS)]
         for name, entry in metrics.items()
-        if entry.get("count")
+        if entry.get("count") or entry.get("mean") is not None
     ]
     rates = [
         [name, entry["unit"], _number(entry["value"])]
@@ -128,7 +128,7 @@ def result_html(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
 
 def _overview(summary: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[str]:
     rates, totals, counts = whole["rates"], whole["totals"], summary["requests"]
-    yield _line("Successful requests:", str(counts["ok"]))
+    yield _line("Successful requests:", _whole(counts["ok"]))
     yield _line("Benchmark duration (s):", _fixed(whole["length_s"]))
     yield _line("Total input tokens:", _whole(totals["prompt_tokens"]))
     yield _line("Total generated tokens:", _whole(totals["output_tokens"]))
@@ -136,7 +136,7 @@ def _overview(summary: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[
     yield _line("Output token throughput (tok/s):", _fixed(rates["output_tokens_per_s"]["value"]))
     yield _line("Total token throughput (tok/s):", _fixed(rates["total_tokens_per_s"]["value"]))
     for name, label in (("failed", "Failed"), ("shed", "Shed"), ("incomplete", "Incomplete")):
-        yield _line(f"{label} requests:", str(counts[name]))
+        yield _line(f"{label} requests:", _whole(counts[name]))
     if counts["interrupted"]:
         yield _line("Interrupted requests:", str(counts["interrupted"]))
     for kind, count in counts["by_kind"].items():
@@ -207,7 +207,7 @@ def _with_unit(value: float, unit: str) -> str:
 def _cell(name: str, entry: Mapping[str, Any], column: str) -> str:
     value = entry.get(column)
     if column in ("unit", "count"):
-        return str(value)
+        return "" if value is None else str(value)
     star = name in _BY_REQUEST and column in unresolved(entry["count"])
     return _number(value) + (" *" if star else "")
 

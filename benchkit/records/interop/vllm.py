@@ -36,6 +36,8 @@ _TOLD = frozenset(
     | {"total_input_tokens", "total_output_tokens", "request_throughput", "output_throughput"}
     | {"total_token_throughput", "request_goodput"}
 )
+_SCHEDULING_S = 1e-3
+"""A shorter time in the client's queue is its event loop's, not a wait at its cap."""
 _ITL = (
     "ITL is vLLM's: gaps between events, each of weight 1; events of role and finish add samples, and events "
     "of several tokens count once."
@@ -137,7 +139,8 @@ def _row(found: Arrays, at: int, origin: float, *, capped: bool) -> dict[str, An
     if start is None:
         return row | _outcome(found, at)
     if queued is not None and np.isfinite(queued):
-        row |= {"scheduled_ns": to_ns(start - queued), "waited_ns": to_ns(max(queued, 0.0)) if capped else 0}
+        held = capped and queued > _SCHEDULING_S
+        row |= {"scheduled_ns": to_ns(start - queued), "waited_ns": to_ns(queued) if held else 0}
     latency = float(found.latency_s[at])
     if found.ok[at]:
         first = start + float(found.ttft_s[at])
