@@ -91,6 +91,14 @@ class CapacityAnswer:
         return bool(self.refusals)
 
     @property
+    def planned(self) -> Option | None:
+        """What to plan on: the estimate where it has an interval inside the measured loads, else as measured."""
+        sure = (
+            self.estimated is not None and self.estimated.low is not None and not self.estimated.extrapolated
+        )
+        return self.estimated if sure else self.measured
+
+    @property
     def options(self) -> tuple[Option, ...]:
         """The answers that there are, as measured first."""
         return tuple(option for option in (self.measured, self.estimated) if option is not None)
@@ -178,7 +186,7 @@ def _estimated(found: Carried, ask: Ask) -> Option | None:
     if estimate is None:
         return None
     notes = [] if estimate.limited_by == "objective" else [f"{estimate.limited_by} sets the limit"]
-    if estimate.low is None:
+    if estimate.low is None and "interval" not in estimate.note:
         notes.append("without an interval: the sources do not allow one")
     if estimate.extrapolated:
         notes.append("rests on extrapolation: it lies outside the measured loads")

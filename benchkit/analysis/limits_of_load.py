@@ -46,9 +46,9 @@ class Wall:
 
 
 def limiting(walls: Sequence[Wall]) -> Wall | None:
-    """The lowest of the walls that were reached; None when none was."""
-    known = [wall for wall in walls if wall.reached and wall.rate is not None]
-    return min(known, key=lambda wall: wall.rate or math.inf, default=None)
+    """The lowest of the walls that were reached; None when none was. One below all loads has no rate, and is lowest."""
+    reached = [wall for wall in walls if wall.reached]
+    return min(reached, key=lambda wall: 0.0 if wall.rate is None else wall.rate, default=None)
 
 
 def saturation_wall(levels: Sequence[Level]) -> Wall:
@@ -67,7 +67,8 @@ def saturation_wall(levels: Sequence[Level]) -> Wall:
     low, high = _interval(top)
     most = f"no load brought more than {top.requests_per_s:.4g} requests/s ({top.label})"
     if signs:
-        why = f"{most}; {signs[0].label} was more than the server could do"
+        asked = [level.label for level in signs if level.label != "throughput"]
+        why = f"{most}" + (f"; {asked[0]} was more than the server could do" if asked else "")
     elif flat is not None:
         why = f"{most}; {flat.label} brought hardly more than the level below it"
     else:
@@ -85,14 +86,13 @@ def saturation_wall(levels: Sequence[Level]) -> Wall:
 def objective_wall(levels: Sequence[Level], boundary: Boundary | None) -> Wall:
     """The load at which an objective is missed: the estimated boundary, else between the levels around it."""
     if boundary is not None:
-        how = "extrapolated beyond the measured loads" if boundary.extrapolated else boundary.method
         return Wall(
             "objective",
             boundary.rate,
             boundary.low,
             boundary.high,
             reached=not boundary.extrapolated,
-            evidence="; ".join(filter(None, (f"{boundary.objective}: {how}", boundary.note))),
+            evidence=f"{boundary.objective}: {boundary.note or boundary.method}",
         )
     steady = [level for level in levels if not level.saturated]
     met = [level for level in steady if level.meets]

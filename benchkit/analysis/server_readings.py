@@ -90,14 +90,6 @@ def prefix_hits_of(point: LoadPoint) -> PrefixHits | None:
     return PrefixHits(share, _common_share(point.records.manifest, prompt / len(table) if prompt else 0.0))
 
 
-def start_up_s_of(point: LoadPoint) -> float | None:
-    """How long the server took from being asked for to its first token, where it was timed; s."""
-    if point.records is None:
-        return None
-    timed = ((point.records.manifest.get("server") or {}).get("startup") or {}).get("first_token_s")
-    return None if timed is None else float(timed)
-
-
 def _of_server(point: LoadPoint) -> pd.DataFrame | None:
     if point.records is None:
         return None
