@@ -1,0 +1,68 @@
+"""Objectives on a sweep's charts: which apply to a metric, and up to which load they hold as measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from benchkit.analysis.points import LoadPoint
+from benchkit.objectives import Single, StatisticObjective, expand, parse, singles
+from benchkit.report.amounts import amount
+from benchkit.report.sweep_bands import Statistic
+from benchkit.report.sweep_loads import Load
+
+
+def objectives(points: Iterable[LoadPoint], slo: Sequence[str] | None) -> tuple[Single, ...]:
+    """The single objectives of a sweep, each once.
+
+    Args:
+        points: the loads.
+        slo: texts or presets' names; what the points were judged by when None.
+
+    Raises:
+        ObjectiveSyntaxError: a text says no objective.
+    """
+    if slo is None:
+        slo = [str(each["text"]) for point in points for each in point.summary.get("slo") or ()]
+    return singles([parse(text) for text in expand(tuple(dict.fromkeys(slo)))])
+
+
+def upper_bounds(
+    points: Iterable[LoadPoint], slo: Sequence[str] | None, metric: str, names: Sequence[str]
+) -> list[StatisticObjective]:
+    """Upper bounds on these statistics of a metric that a line across a chart can show: none that grows."""
+    return [
+        each
+        for each in objectives(points, slo)
+        if isinstance(each, StatisticObjective)
+        and (each.metric, each.per_token, each.is_upper) == (metric, 0.0, True)
+        and each.statistic in names
+    ]
+
+
+def told(objective: StatisticObjective, values: Sequence[tuple[Load, Statistic]]) -> str:
+    """Up to which load of one curve an objective held as measured, in words.
+
+    Args:
+        objective: an upper bound.
+        values: its statistic under each load.
+    """
+    ordered = sorted(values, key=lambda pair: pair[0].requests_per_s or 0.0)
+    if not ordered:
+        return ""
+    held = [pair for pair in ordered if objective.holds(pair[1].value)]
+    failed = [pair for pair in ordered if not objective.holds(pair[1].value)]
+    if not failed:
+        return f"{objective.text}: held at every steady load, up to {_at(*held[-1])}"
+    below = [pair for pair in held if _rate(pair) < _rate(failed[0])]
+    if not below:
+        return f"{objective.text}: not held at any steady load; {_at(*failed[0])} at the lowest"
+    again = " (though again above it)" if len(below) < len(held) else ""
+    return f"{objective.text}: held as measured up to {_at(*below[-1])}, not at {_at(*failed[0])}{again}"
+
+
+def _rate(pair: tuple[Load, Statistic]) -> float:
+    return pair[0].requests_per_s or 0.0
+
+
+def _at(load: Load, found: Statistic) -> str:
+    return f"{amount(load.requests_per_s)} requests/s ({amount(found.value)} ms)"
