@@ -150,18 +150,18 @@ def calibrate_from(
     found = _fit(measured, budget)
     name = preset_out.stem
     held_out = {}
-    for out, (parameters, requests, _) in enumerate(measured):
-        rest = [each for at, each in enumerate(measured) if at != out]
-        if streams_of(parameters) == 1:
-            continue
+    for load in dict.fromkeys(_named(each[0]) for each in measured if streams_of(each[0]) != 1):
+        rest = [each for each in measured if _named(each[0]) != load]
         try:
-            other = _settings(_fit(rest, budget), known)
+            other = settings_for("simple", _settings(_fit(rest, budget), known))
         except CalibrationError:
             continue
-        engine = settings_for("simple", other).build_engine()
-        held_out[_named(parameters)] = errors(
-            predict(requests, engine, parameters, block_size=int(known["block_size"]))
-        )
+        said = [
+            predict(requests, other.build_engine(), parameters, block_size=int(known["block_size"]))
+            for parameters, requests, _ in measured
+            if _named(parameters) == load
+        ]
+        held_out[load] = errors(pd.concat(said, ignore_index=True))
     about = {
         "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "server": stored[0].manifest.get("server", {}).get("version") or "unknown",

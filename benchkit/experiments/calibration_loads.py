@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 _ALONE = (16, 128, 400, 1024)
-_TOGETHER = ((2, 64), (4, 160), (8, 48), (8, 320))
+_TOGETHER = ((2, 64), (4, 160), (8, 48), (8, 320), (4, 768))
 """Streams and prompt tokens of the loads with several streams."""
 _CROWDED = ((0.5, 128), (1.0, 32))
 """The same as a share of the server's seats: what was not measured full is not known full."""
@@ -19,7 +19,10 @@ _SPREAD = 0.3
 def designed_loads(
     scale: float = 1.0, *, max_model_len: int = 0, max_num_seqs: int = 32
 ) -> list[dict[str, Any]]:
-    """The loads of a calibration as run parameters: prompt lengths alone, then streams by lengths.
+    """The loads of a calibration as run parameters: prompt lengths alone, then streams by lengths, and all of it back.
+
+    A machine whose pace drifts by a tenth within a minute makes whatever is measured later look like a faster server:
+    each load runs twice, in opposite order, so that all of them are measured at the same time on average.
 
     Args:
         scale: of all prompt lengths.
@@ -35,7 +38,7 @@ def designed_loads(
 
     common: dict[str, Any] = {"output_tokens": _ANSWER, "warmup_s": 0.5, "drain_s": 120, "duration_s": 300}
     alone = [
-        {"load": "synchronous", "input_tokens": tokens, "requests": 6, **common}
+        {"load": "synchronous", "input_tokens": tokens, "requests": 4, **common}
         for tokens in sorted({length(tokens) for tokens in _ALONE})
     ]
     together = [
@@ -45,7 +48,7 @@ def designed_loads(
             "input_tokens": length(tokens, _SPREAD),
             "input_tokens_spread": _SPREAD,
             "output_tokens_spread": _SPREAD,
-            "requests": max(12, 3 * streams),
+            "requests": max(8, 2 * streams),
             **common,
             "warmup_s": 2,
         }
@@ -54,4 +57,4 @@ def designed_loads(
             *((max(2, round(share * seats)), tokens) for share, tokens in _CROWDED),
         )
     ]
-    return alone + together
+    return [*alone, *together, *reversed(together), *reversed(alone)]

@@ -6,11 +6,15 @@ The model has random weights and takes some 40 ms a step on two cores. The loads
 that the twin is made from: other lengths, other rates, closed and open, with and without shared prefixes. Each is
 predicted before anything of it is known but when its requests were sent and how long they and their answers were.
 With ``--preset`` the twin of an earlier run is used.
+The pace of a shared machine drifts by a tenth and more from one minute to the next, and the server's with it. So a short
+yardstick (one request at a time) runs before and after each load: ``pace`` is how long its steps took beside those of
+the calibration. Errors are given as they are, and for a twin of which every time is multiplied by it (``paced``).
 Meanwhile the server's queue is read twice a second: a page costs a loaded vLLM up to a third of one.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -50,6 +54,7 @@ LOADS: dict[str, dict[str, Any]] = {
     "poisson 1.2/s, 640 shared of 700, 40": {"load": "poisson", "rate": 1.2, "input_tokens": 700,
                                              "prefix_tokens": 640, "output_tokens": 40},
 }  # fmt: skip
+YARDSTICK = {"load": "synchronous", "input_tokens": 16, "output_tokens": 48, "requests": 3, "duration_s": 60}
 COMMON = {"endpoint": "completions", "prompt_form": "token_ids", "warmup_s": 5, "drain_s": 60}
 
 
@@ -116,13 +121,36 @@ class Watched:
         return out
 
 
-def line(name: str, table: pd.DataFrame) -> dict[str, Any]:
-    """One load's means and p99, measured and said."""
+def line(name: str, table: pd.DataFrame, paced: pd.DataFrame) -> dict[str, Any]:
+    """One load's means and p99, measured and said; ``paced`` by a twin on a machine of that pace."""
     row: dict[str, Any] = {"load": name, "n": int((table.phase == "window").sum())}
+    then = errors(paced)
     for metric, (measured, said) in errors(table).items():
         row |= {metric: round(measured, 1), f"{metric} said": round(said, 1)}
         row[f"{metric} error %"] = round(100 * (said / measured - 1), 1)
+        row[f"{metric} paced error %"] = round(100 * (then[metric][1] / measured - 1), 1)
     return row
+
+
+def step_ms(run: Any) -> float:
+    """Median gap of the requests of a run that were alone."""
+    chunks = run.stored.chunks
+    gaps = np.diff(chunks.ns)[np.diff(chunks.request) == 0]
+    return float(np.median(gaps)) / 1e6
+
+
+def yardstick(url: str, out: Path, seed: int) -> float:
+    """How long a step of one request takes now, ms."""
+    return step_ms(benchkit.run(url=url, out=str(out), name="yardstick", seed=seed,
+                                **COMMON | {"warmup_s": 0.5}, **YARDSTICK))  # fmt: skip
+
+
+def at_pace(settings: Any, pace: float) -> Any:
+    """The twin on a machine on which everything takes so many times as long."""
+    names = [field.name for field in dataclasses.fields(settings)
+             if field.name.startswith(("step_", "api_us", "stream_us"))
+             and field.name != "step_free_tokens"]  # fmt: skip
+    return dataclasses.replace(settings, **{name: pace * getattr(settings, name) for name in names})
 
 
 def queue_likeness(rows: Any, said: Any) -> dict[str, float]:
@@ -182,10 +210,14 @@ def main() -> None:
                 calibrate({"url": url, "out": str(options.out / "calibration")}, preset, server=known),
                 flush=True,
             )
+        alone = [run for run in map(benchkit.load_run, sorted((options.out / "calibration").glob("*-calibrate-*")))
+                 if run.manifest["parameters"]["load"] == "synchronous"]  # fmt: skip
+        normal = float(np.mean([step_ms(run) for run in alone])) if alone else yardstick(url, options.out / "runs", 1)
         rows = []
         for seed, (name, load) in enumerate(LOADS.items(), start=int(time.time())):
             if options.only not in name:
                 continue
+            before = yardstick(url, options.out / "runs", 10 * seed)
             queue = Queue(url)
             queue.start()
             run = benchkit.run(url=url, out=str(options.out / "runs"), name=f"twin-{seed}", seed=seed,
@@ -194,7 +226,10 @@ def main() -> None:
             settings = settings_for(str(preset), {})
             engine = Watched(settings.build_engine())
             table = predict(run.requests, engine, run.manifest["parameters"], block_size=settings.block_size)
-            row = line(name, table)
+            pace = (before + yardstick(url, options.out / "runs", 10 * seed + 5)) / 2 / normal
+            slowed = predict(run.requests, at_pace(settings, pace).build_engine(), run.manifest["parameters"],
+                             block_size=settings.block_size)  # fmt: skip
+            row = line(name, table, slowed) | {"pace": round(pace, 3)}
             row |= queue_likeness(seen, np.array(engine.history))
             queries, hits = seen[-1, 3] - seen[0, 3], seen[-1, 4] - seen[0, 4]
             stats = engine.stats

@@ -103,11 +103,11 @@ def test_runs_of_one_kind_do_not_suffice(made, tmp_path):
     _, folder, _ = made
     runs = runs_of(folder)
     with pytest.raises(CalibrationError, match="synchronous"):
-        twins.calibrate_from(runs[2:], tmp_path / "none.yaml")
+        twins.calibrate_from(runs[2:6], tmp_path / "none.yaml")
     with pytest.raises(CalibrationError, match="several streams"):
         twins.calibrate_from(runs[:2], tmp_path / "none.yaml")
     with pytest.raises(CalibrationError, match="synchronous"):
-        twins.calibrate_from([runs[0], *runs[2:]], tmp_path / "none.yaml")
+        twins.calibrate_from([runs[0], *runs[2:6]], tmp_path / "none.yaml")
     assert not (tmp_path / "none.yaml").exists()
 
 
@@ -149,6 +149,13 @@ def test_designed_loads_fit_the_server():
     alone = [load["input_tokens"] for load in designed_loads() if load["load"] == "synchronous"]
     assert max(alone) > 10 * min(alone)
     assert [load["input_tokens"] for load in designed_loads(2.0)][:2] == [2 * alone[0], 2 * alone[1]]
+
+
+def test_drift_does_not_look_like_load():
+    """Each load runs twice, in opposite order."""
+    loads = designed_loads()
+    assert loads == loads[::-1]
+    assert len(loads) % 2 == 0
 
 
 def test_designed_loads_fill_the_server():
