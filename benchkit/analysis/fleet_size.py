@@ -29,7 +29,9 @@ class Redundancy:
 
     def servers_for(self, carrying: int) -> int:
         """The smallest fleet of which so many are left."""
-        servers = carrying
+        servers = carrying + self.spare
+        if self.zones > 1:
+            servers = max(servers, -(-carrying * self.zones // (self.zones - 1)))
         while self.left_of(servers) < carrying:
             servers += 1
         return servers

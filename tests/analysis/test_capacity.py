@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchkit.analysis.capacity import Ask, capacity
@@ -176,6 +176,7 @@ def test_redundancy(redundancy, carrying, servers):
     assert (fleet.carrying, fleet.servers) == (carrying, servers)
 
 
+@settings(deadline=None)
 @given(
     st.floats(0.01, 1e4),
     st.floats(0.01, 100),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchkit.analysis.fleet import fixed_fleet, over_time, scaling_fleet
@@ -125,6 +125,7 @@ def test_headroom_makes_up_for_a_slow_start():
     assert ready.server_hours > late.server_hours
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0.1, 100), min_size=2, max_size=12),
     st.floats(0.5, 50),
