@@ -111,19 +111,20 @@ def _stated(node: Node, *, has_requests: bool) -> Stated:
     failed = node.get("error_request_count", "avg").whole()
     if failed is None and node.get("error_summary").value is not None:
         failed = sum(each.get("count").whole() or 0 for each in node.get("error_summary").items())
-    length = _ms(node.get("benchmark_duration"))
+    rate, lasted = node.get("request_throughput", "avg").number(), _ms(node.get("benchmark_duration"))
     metrics: dict[str, Statistics] = {}
     for theirs, all_ours in _METRICS.items():
         entry = node.get(theirs)
         if entry:
             metrics |= {ours: of_keys(entry, _factor(entry)) for ours in all_ours}
-    length_s = None if length is None else length / 1e3
+    # Rates are over a time a little longer than the stated duration, which ends with the last answer.
+    length_s = ok / rate if ok and rate else lasted and lasted / 1e3
     if not has_requests:
         metrics |= in_flight(ok, failed or 0, metrics.get("latency_ms", {}).get("mean"), length_s)
     return Stated(
         metrics=metrics,
         rates={
-            "requests_per_s": node.get("request_throughput", "avg").number(),
+            "requests_per_s": rate,
             "output_tokens_per_s": node.get("output_token_throughput", "avg").number(),
             "total_tokens_per_s": node.get("total_token_throughput", "avg").number(),
             "goodput_per_s": node.get("goodput", "avg").number(),

@@ -120,7 +120,7 @@ def load_of(node: Node) -> dict[str, Any]:
         return {"load": ""}
     capped = {"parameters": {"max_in_flight": cap}} if cap else {}
     burstiness = node.get("burstiness").value
-    if burstiness == float("inf"):
+    if burstiness in ("inf", float("inf")):
         return {"load": "constant", "rate": number, **capped}
     shape = node.get("burstiness").number()
     if shape in (None, 1.0):

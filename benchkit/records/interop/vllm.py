@@ -156,8 +156,17 @@ def _outcome(found: Arrays, at: int) -> dict[str, Any]:
 
 
 def _steady(node: Node) -> dict[str, Any]:
+    """What the Rust client says of the time when its load was steady."""
     steady = node.get("steady_state")
-    return {"steady_state": flat.facts(steady)} if isinstance(steady.value, dict) else {}
+    if not isinstance(steady.value, dict):
+        return {}
+    return {
+        "steady_state": {key: steady.get(key).number() for key in steady.value if _is_number(steady.get(key))}
+    }
+
+
+def _is_number(node: Node) -> bool:
+    return isinstance(node.value, int | float) and not isinstance(node.value, bool)
 
 
 def _notes(node: Node, found: Arrays | None, *, timed: bool) -> list[str]:
