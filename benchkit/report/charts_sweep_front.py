@@ -16,7 +16,7 @@ from benchkit.report import theme
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.sweep_loads import Load, loads
-from benchkit.report.sweep_marks import crosses, shapes, styles
+from benchkit.report.sweep_marks import color_of, crosses, lines, shapes
 
 _PARALLEL: Final = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
@@ -54,20 +54,19 @@ def pareto(points: Iterable[LoadPoint], gpus: int = 0) -> Drawing:
         scale=alt.Scale(domain=[0, 1.12 * float(table["output"].max())], nice=False),
         axis=alt.Axis(format=",.6~g"),
     )
-    look = styles("series", names)
+    color = color_of("series", names)
     edge = alt.Chart(on).mark_line(strokeWidth=6, opacity=0.25, color=theme.FAINT, strokeCap="round")
     layers: list[Any] = [edge.encode(x=x, y=y, order="speed:Q")]
-    own = alt.Chart(table[~table["saturated"]])
-    layers.append(own.mark_line(strokeWidth=1.3).encode(x=x, y=y, order="speed:Q", **look))
+    layers += lines(table[~table["saturated"]], "series", names, x=x, y=y, order="speed:Q")
     for chosen in (True, False):
         rows = table[(table["best"] == chosen) & ~table["saturated"]]
         if len(rows):
             dots = alt.Chart(rows).mark_point(filled=chosen, size=60, opacity=1, strokeWidth=1.6)
             layers.append(
-                dots.encode(x=x, y=y, color=look["color"], shape=shapes("series", names), tooltip=_tooltip())
+                dots.encode(x=x, y=y, color=color, shape=shapes("series", names), tooltip=_tooltip())
             )
     if len(found) > len(steady):
-        layers.append(crosses(table[table["saturated"]], x, y, _tooltip()))
+        layers.append(crosses(table[table["saturated"]], x, y, names, _tooltip()))
     if len(names) == 1:
         words = alt.Chart(on).mark_text(align="left", dx=7, dy=-7)
         layers.append(words.encode(x=x, y=y, text="load:N"))

@@ -19,7 +19,7 @@ from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.sweep_bands import MEANING
 from benchkit.report.sweep_loads import Load, loads
-from benchkit.report.sweep_marks import crosses, shapes, styles, told_off, why_off
+from benchkit.report.sweep_marks import color_of, crosses, lines, shapes, told_first, told_off, why_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,6 @@ def goodput(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) -> Dr
         "offered:Q", title="requests that came per second", scale=alt.Scale(domain=[0, most], nice=False)
     )
     y = alt.Y("good:Q", title="good requests per second", scale=alt.Scale(domain=[0, high], nice=False))
-    look = styles("series", names)
     edge = min(most, high)
     every = alt.Chart(pd.DataFrame({"offered": [0.0, edge], "good": [0.0, edge], "what": "all are good"}))
     layers: list[Any] = [
@@ -114,15 +113,15 @@ def goodput(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) -> Dr
     ]
     steady, apart = table[~table["apart"]], table[table["apart"]]
     if len(steady):
-        base = alt.Chart(steady).encode(x=x, color=look["color"])
+        base = alt.Chart(steady).encode(x=x, color=color_of("series", names))
         low = alt.Y("low:Q", scale=alt.Scale(domain=[0, high], nice=False))
         if steady["low"].notna().all():
             layers.append(base.mark_area(opacity=0.15).encode(y=low, y2="high:Q"))
-        layers.append(base.mark_line().encode(y=y, strokeDash=look["strokeDash"], order="offered:Q"))
+        layers += lines(steady, "series", names, x=x, y=y, order="offered:Q")
         dots = base.mark_point(filled=True, size=60, opacity=1)
         layers.append(dots.encode(y=y, shape=shapes("series", names), tooltip=_tooltip()))
     if len(apart):
-        layers.append(crosses(apart, x, y, _tooltip()))
+        layers.append(crosses(apart, x, y, names, _tooltip()))
     chart: Drawing = alt.layer(*layers).properties(
         width=theme.WIDTH, height=250, title=alt.Title(title, subtitle=_subtitle(found, terms))
     )
@@ -162,21 +161,23 @@ def _tooltip() -> list[alt.Tooltip]:
 
 
 def _subtitle(found: Sequence[Goodput], terms: Sequence[Term]) -> list[str]:
-    lines = []
+    best = []
     for name in dict.fromkeys(one.load.series for one in found):
         steady = [one for one in found if one.load.series == name and one.load.on_curve]
         if steady:
-            best = max(steady, key=lambda one: one.per_s)
-            share = "" if best.share is None else f", {100 * best.share:.0f} % of those answered"
-            lines.append(
-                f"{name + ': ' if name else ''}at most {amount(best.per_s)} good requests/s{share}, "
-                f"where {amount(best.offered_per_s)} came"
-            )
+            best.append(_most(max(steady, key=lambda one: one.per_s), name))
+    told = told_first(best)
     if terms:
-        lines.append("good: " + ", ".join(map(_told, terms)) + "; thin dashes: if all were good")
-    lines += told_off([one.load for one in found], "crosses")
+        told.append("good: " + ", ".join(map(_told, terms)) + "; thin dashes: if all were good")
+    told += told_off([one.load for one in found], "crosses")
     banded = any(one.low is not None and one.load.on_curve for one in found)
-    return lines + ([MEANING["independent"]] if banded else [])
+    return told + ([MEANING["independent"]] if banded else [])
+
+
+def _most(best: Goodput, name: str) -> str:
+    share = "" if best.share is None else f", {100 * best.share:.0f} % of those answered"
+    came = f"where {amount(best.offered_per_s)} came"
+    return f"{name + ': ' if name else ''}at most {amount(best.per_s)} good requests/s{share}, {came}"
 
 
 def _told(term: Term) -> str:

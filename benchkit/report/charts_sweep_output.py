@@ -15,11 +15,19 @@ from benchkit.report import theme
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.sweep_loads import Load, loads
-from benchkit.report.sweep_marks import crosses, shapes, styles, told_off, why_off
+from benchkit.report.sweep_marks import (
+    color_of,
+    crosses,
+    lines,
+    shapes,
+    told_first,
+    told_off,
+    why_off,
+    wide_ticks,
+)
 
 _HEIGHT: Final = 250
 _WIDE: Final = 20.0
-_TICKS: Final = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +60,7 @@ def throughput(points: Iterable[LoadPoint]) -> Drawing:
     table = _output_table(known, unit)
     names = list(dict.fromkeys(table["series"]))
     knees = {name: _knee(known, name, unit) for name in names}
-    wide = table["in_flight"].max() > _WIDE * max(table["in_flight"].min(), 0.1)
-    x = alt.X(
-        "in_flight:Q",
-        title="requests in flight, on average" + (", logarithmic" if wide else ""),
-        scale=alt.Scale(
-            type="log" if wide else "linear",
-            domain=[0.85 * table["in_flight"].min() if wide else 0, 1.15 * table["in_flight"].max()],
-            nice=False,
-        ),
-        axis=alt.Axis(format=",.6~g", values=_TICKS) if wide else alt.Axis(format=",.6~g"),
-    )
+    x = _concurrency(table)
     height = alt.Scale(domain=[0, 1.12 * float(table["per_s"].max())], nice=False)
     y = alt.Y(
         "per_s:Q",
@@ -70,17 +68,15 @@ def throughput(points: Iterable[LoadPoint]) -> Drawing:
         scale=height,
         axis=alt.Axis(format=",.6~g"),
     )
-    look = styles("series", names)
+    color = color_of("series", names)
     steady, piled = table[~table["saturated"]], table[table["saturated"]]
-    layers: list[Any] = [*_knee_layers(knees, x, height, look["color"])]
-    layers.append(alt.Chart(steady).mark_line().encode(x=x, y=y, order="in_flight:Q", **look))
+    layers: list[Any] = [*_knee_layers(knees, x, height, color)]
+    layers += lines(steady, "series", names, x=x, y=y, order="in_flight:Q")
     dots = alt.Chart(steady).mark_point(filled=True, size=60, opacity=1)
-    layers.append(
-        dots.encode(x=x, y=y, color=look["color"], shape=shapes("series", names), tooltip=_tooltip(unit))
-    )
+    layers.append(dots.encode(x=x, y=y, color=color, shape=shapes("series", names), tooltip=_tooltip(unit)))
     if len(piled):
-        layers.append(crosses(piled, x, y, _tooltip(unit)))
-    subtitle = [_told_knee(found, name, unit) for name, found in knees.items()]
+        layers.append(crosses(piled, x, y, names, _tooltip(unit)))
+    subtitle = told_first([_told_knee(found, name, unit) for name, found in knees.items()])
     if any(knees.values()):
         subtitle.append(
             "beyond the knee, 1 % more in flight gives less than 1/2 % more output; dotted: the most"
@@ -90,6 +86,17 @@ def throughput(points: Iterable[LoadPoint]) -> Drawing:
         width=theme.WIDTH, height=_HEIGHT, title=alt.Title(title, subtitle=subtitle)
     )
     return chart
+
+
+def _concurrency(table: pd.DataFrame) -> alt.X:
+    low, high = 0.85 * float(table["in_flight"].min()), 1.15 * float(table["in_flight"].max())
+    title = "requests in flight, on average"
+    if high <= _WIDE * low:
+        scale = alt.Scale(domain=[0, high], nice=False)
+        return alt.X("in_flight:Q", title=title, scale=scale, axis=alt.Axis(format=",.6~g"))
+    scale = alt.Scale(type="log", domain=[low, high], nice=False)
+    axis = alt.Axis(format=",.6~g", values=wide_ticks(low, high))
+    return alt.X("in_flight:Q", title=f"{title}, logarithmic", scale=scale, axis=axis)
 
 
 def _output_table(known: Sequence[Load], unit: _Unit) -> pd.DataFrame:

@@ -17,7 +17,17 @@ from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.sweep_bands import Statistic, kinds, statistic
 from benchkit.report.sweep_loads import Load, loads
-from benchkit.report.sweep_marks import ANSWERED, shapes, styles, told_off, top_marks, why_off
+from benchkit.report.sweep_marks import (
+    ANSWERED,
+    color_of,
+    lines,
+    shapes,
+    told_first,
+    told_off,
+    top_marks,
+    why_off,
+    wide_ticks,
+)
 
 _WORDS: Final = {"p50": "median", "mean": "mean", "p99": "p99"}
 _WIDE: Final = 30.0
@@ -136,21 +146,18 @@ def _panel(
         "value:Q",
         title=axis + (", logarithmic" if wide else ""),
         scale=scale,
-        axis=alt.Axis(format=",.6~g", tickCount=6),
+        axis=alt.Axis(format=",.6~g", tickCount=6, values=wide_ticks(bottom, top) if wide else alt.Undefined),
     )
-    look = styles(by, names)
-    layers: list[Any] = [*_bands(table, bottom, x, scale, look["color"])]
-    layers.append(alt.Chart(table).mark_line().encode(x=x, y=y, **look))
+    color = color_of(by, names)
+    layers: list[Any] = [*_bands(table, bottom, x, scale, color), *lines(table, by, names, x=x, y=y)]
     for resolved in (True, False):
         rows = table[table["resolved"] == resolved]
         if len(rows):
             dots = alt.Chart(rows).mark_point(filled=resolved, size=60, strokeWidth=1.8, opacity=1)
-            layers.append(
-                dots.encode(x=x, y=y, color=look["color"], shape=shapes(by, names), tooltip=_tooltip(by))
-            )
+            layers.append(dots.encode(x=x, y=y, color=color, shape=shapes(by, names), tooltip=_tooltip(by)))
     layers += _limit_lines(shown, x, scale)
     if len(off):
-        layers.append(top_marks(off, x))
+        layers.append(top_marks(off, x, names if by == "series" else []))
     return alt.layer(*layers).properties(width=theme.WIDTH, height=height)
 
 
@@ -219,6 +226,7 @@ def _tooltip(by: str) -> list[alt.Tooltip]:
 def _off_curve(off: Sequence[Load], metric: str, names: Sequence[str]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = [
         {
+            "series": load.series,
             "at": load.requests_per_s,
             "load": load.label,
             "why": why_off(load),
@@ -231,7 +239,7 @@ def _off_curve(off: Sequence[Load], metric: str, names: Sequence[str]) -> pd.Dat
         }
         for load in off
     ]
-    table = pd.DataFrame(rows, columns=["at", "load", "why", "value", "requests"])
+    table = pd.DataFrame(rows, columns=["series", "at", "load", "why", "value", "requests"])
     table["requests"] = pd.to_numeric(table["requests"])
     return table
 
@@ -242,24 +250,25 @@ def _subtitle(
     limits: Sequence[StatisticObjective],
     series: Sequence[str],
 ) -> list[str]:
-    lines = []
+    found = []
     for limit in limits:
         for name in series:
             told = sweep_objectives.told(
                 limit,
                 [
-                    (value.load, value.found)
+                    (value.load, value.found.value)
                     for value in values
                     if value.name == limit.statistic and value.load.series == name
                 ],
+                "ms",
             )
-            lines += [f"{name}: {told}" if name else told] if told else []
+            found += [f"{name}: {told}" if name else told] if told else []
     if not limits:
-        lines += [_range(values, name) for name in series]
-    lines += told_off(every, "triangles at the top")
+        found = [_range(values, name) for name in series]
+    told_lines = told_first(found) + told_off(every, "triangles at the top")
     if any(not value.found.resolved for value in values):
-        lines.append(f"hollow: fewer requests than a p99 needs ({needed_for(0.99)})")
-    return lines + kinds([value.found for value in values])
+        told_lines.append(f"hollow: fewer requests than a p99 needs ({needed_for(0.99)})")
+    return told_lines + kinds([value.found for value in values])
 
 
 def _range(values: Sequence[_Value], series: str) -> str:

@@ -117,6 +117,12 @@ def label(point: LoadPoint) -> str:
     return point.load or point.name
 
 
+def named(point: LoadPoint) -> str:
+    """A point's load with the settings of the server that were varied."""
+    settings = ", ".join(f"{name} {value}" for name, value in point.cell.items())
+    return f"{label(point)} ({settings})" if settings else label(point)
+
+
 def cell_columns(points: Sequence[LoadPoint]) -> list[str]:
     """The server's settings that were varied, in the order in which they came."""
     return list(dict.fromkeys(name for point in points for name in point.cell))

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from benchkit.analysis.points import LoadPoint
 from benchkit.objectives import Single, StatisticObjective, expand, parse, singles
 from benchkit.report.amounts import amount
-from benchkit.report.sweep_bands import Statistic
 from benchkit.report.sweep_loads import Load
 
 
@@ -39,30 +38,30 @@ def upper_bounds(
     ]
 
 
-def told(objective: StatisticObjective, values: Sequence[tuple[Load, Statistic]]) -> str:
-    """Up to which load of one curve an objective held as measured, in words.
+def told(objective: Single, values: Sequence[tuple[Load, float]], unit: str) -> str:
+    """Up to which load of one curve an objective held as measured, in words; empty without any value.
 
     Args:
-        objective: an upper bound.
-        values: its statistic under each load.
+        objective: what was asked.
+        values: what was measured of it under each load, in any order.
+        unit: the values' unit.
     """
-    ordered = sorted(values, key=lambda pair: pair[0].requests_per_s or 0.0)
-    if not ordered:
-        return ""
-    held = [pair for pair in ordered if objective.holds(pair[1].value)]
-    failed = [pair for pair in ordered if not objective.holds(pair[1].value)]
+    ordered = sorted(values, key=_rate)
+    held = [pair for pair in ordered if objective.holds(pair[1])]
+    failed = [pair for pair in ordered if not objective.holds(pair[1])]
     if not failed:
-        return f"{objective.text}: held at every steady load, up to {_at(*held[-1])}"
+        return f"{objective.text}: held at every steady load, up to {_at(*held[-1], unit)}" if held else ""
     below = [pair for pair in held if _rate(pair) < _rate(failed[0])]
     if not below:
-        return f"{objective.text}: not held at any steady load; {_at(*failed[0])} at the lowest"
-    again = " (though again above it)" if len(below) < len(held) else ""
-    return f"{objective.text}: held as measured up to {_at(*below[-1])}, not at {_at(*failed[0])}{again}"
+        return f"{objective.text}: not held at the lowest of these loads, {_at(*failed[0], unit)}"
+    again = ", though again above it" if len(below) < len(held) else ""
+    return f"{objective.text}: held as measured up to {_at(*below[-1], unit)}, not at {_at(*failed[0], unit)}{again}"
 
 
-def _rate(pair: tuple[Load, Statistic]) -> float:
+def _rate(pair: tuple[Load, float]) -> float:
     return pair[0].requests_per_s or 0.0
 
 
-def _at(load: Load, found: Statistic) -> str:
-    return f"{amount(load.requests_per_s)} requests/s ({amount(found.value)} ms)"
+def _at(load: Load, value: float, unit: str) -> str:
+    shown = f"{100 * value:.3g} %" if unit == "share" else f"{amount(value)} {unit}"
+    return f"{amount(load.requests_per_s)} requests/s ({shown})"

@@ -15,7 +15,7 @@ from benchkit.analysis.limits import unresolved
 from benchkit.analysis.points import LoadPoint
 from benchkit.report.amounts import NONE, amount
 from benchkit.report.section import Section
-from benchkit.report.sweep_loads import cell_columns, in_order, label
+from benchkit.report.sweep_loads import cell_columns, in_order, label, named
 
 STATISTICS: Final = (("mean", "mean"), ("p50", "median"), ("p99", "p99"))
 _TIMES: Final = (
@@ -47,7 +47,7 @@ def info(points: Iterable[LoadPoint]) -> Section:
     """What was run? When, for how long, how many requests in which state, how many tokens; one row a point."""
     ordered = in_order(points)
     columns = [*_names(ordered), *_info_columns(ordered)]
-    return _section(columns, _notes(ordered))
+    return _section(columns, _daggers(ordered))
 
 
 def stats(points: Iterable[LoadPoint]) -> Section:
@@ -59,7 +59,7 @@ def stats(points: Iterable[LoadPoint]) -> Section:
     columns = [*_names(ordered), *_stats_columns(ordered)]
     stars = any(cell.endswith(_STAR) for column in columns for cell in column.cells)
     feet = [f"* not resolved by its sample: a p99 needs {needed_for(0.99)} requests"] if stars else []
-    return _section(columns, [*feet, *_notes(ordered)])
+    return _section(columns, [*feet, *_daggers(ordered), *_notes(ordered)])
 
 
 def frame(points: Iterable[LoadPoint]) -> pd.DataFrame:
@@ -157,15 +157,24 @@ def _time(point: LoadPoint, metric: str, name: str, factor: float) -> str:
     return amount(value * factor) + star
 
 
+def _daggers(points: Sequence[LoadPoint]) -> list[str]:
+    if not any(point.saturated for point in points):
+        return []
+    return [f"{_SATURATED} saturated: requests piled up, so that its times would be longer had it run longer"]
+
+
 def _notes(points: Sequence[LoadPoint]) -> list[str]:
+    """What is to be known of single points, each note once with the loads that it is about."""
+    about: dict[str, list[LoadPoint]] = {}
+    for point in points:
+        for note in point.notes:
+            about.setdefault(note, []).append(point)
     notes = []
-    if any(point.saturated for point in points):
-        notes.append(
-            f"{_SATURATED} saturated: requests piled up, so that its times depend on how long it ran; "
-            "it is no steady state"
-        )
-    # A note of every point, or of one tool's, is told once.
-    return notes + list(dict.fromkeys(note for point in points for note in point.notes))
+    for note, those in about.items():
+        # A note of everything that a tool measured is about the tool.
+        every = len(those) == sum(point.tool == those[0].tool for point in points)
+        notes.append(note if every else f"{', '.join(map(named, those))}: {note}")
+    return notes
 
 
 def _section(columns: Sequence[_Column], notes: Sequence[str]) -> Section:
