@@ -80,7 +80,8 @@ def _measured(
     prompts = _numbers(requests[rows], "prompt_tokens")
     gaps = _gaps(chunks, np.flatnonzero(rows))
     whole = run.summary["windows"]["whole"]
-    duration = float(np.nanmax(times.end, initial=whole["end_s"])) - whole["start_s"]
+    between_repeats = whole["end_s"] - whole["start_s"] - whole["length_s"]
+    duration = float(np.nanmax(times.end, initial=whole["end_s"])) - whole["start_s"] - between_repeats
     ttft, latency = times.first - times.start, times.last - times.start
     with np.errstate(invalid="ignore", divide="ignore"):
         tpot = np.where(tokens > 1, (latency - ttft) / (tokens - 1), np.nan)
