@@ -10,10 +10,14 @@ import nbformat
 import pytest
 from papermill.inspection import inspect_notebook
 
-from benchkit.parameters import RunParameters, ServingParameters, load_file, resolve
+from benchkit.parameters import CapacityParameters, RunParameters, ServingParameters, load_file, resolve
 
 ROOT = Path(__file__).parent.parent
-MODELS = {"serve_model": ServingParameters, "run_benchmark": RunParameters}
+MODELS = {
+    "serve_model": ServingParameters,
+    "run_benchmark": RunParameters,
+    "capacity_analysis": CapacityParameters,
+}
 FILES = sorted((ROOT / "params").glob("*.yaml"))
 
 
@@ -100,3 +104,10 @@ def test_article_run():
     assert (p.load, p.requests, p.input_tokens, p.output_tokens) == ("throughput", 100, 1024, 512)
     assert (p.warmup_s, p.duration_s) == (0, 0)
     assert p.streams >= p.requests
+
+
+def test_article_capacity():
+    """The article's question: its table, p99 TTFT below 80 ms, 50 requests/s, nothing spare."""
+    p = resolve(load_file(ROOT / "params" / "article_capacity.yaml"), CapacityParameters)
+    assert (p.sources, p.slo, p.target_rps) == (("params/article_sweep.csv",), ("p99 ttft < 80ms",), 50)
+    assert (p.headroom, p.spare, p.zones) == (0, 0, 1)

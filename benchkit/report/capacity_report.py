@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from benchkit.analysis.capacity import Ask, CapacityAnswer, Option
 from benchkit.analysis.capacity import capacity as answer_for
 from benchkit.analysis.capacity_sensitivity import Variation, sensitivity
 from benchkit.analysis.fleet import OverTime, over_time
-from benchkit.analysis.load_profile import Profile, profile_of
+from benchkit.analysis.load_profile import SHAPES, Profile, profile_of
 from benchkit.analysis.points import LoadPoint
 from benchkit.analysis.what_if import what_if
 from benchkit.errors import InvalidParameter
@@ -19,6 +20,7 @@ from benchkit.experiments.sources import load_points
 from benchkit.objectives import Objective, expand, parse
 from benchkit.parameters import CapacityParameters, resolve
 from benchkit.records import sweeps
+from benchkit.records.project import in_project
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,18 @@ def capacity_of(points: Sequence[LoadPoint], asked: CapacityParameters) -> Capac
     ask = _ask(asked, points)
     profile = None
     if asked.profile:
-        profile = profile_of(asked.profile, asked.target_rps or float(asked.target_users) or None)
+        peak = asked.target_rps or float(asked.target_users) or None
+        profile = profile_of(_place_of(asked.profile), peak)
         if not ask.has_target:
             ask = replace(ask, target_rps=profile.peak)
     answers = [answer_for(group, objectives, ask) for group in _cells(points)]
     return Capacity(asked, _ordered(answers), objectives, ask, profile)
+
+
+def _place_of(profile: str) -> str:
+    """A file is looked for here, then in the project, as sources are."""
+    here, there = Path(profile).expanduser(), in_project(profile)
+    return str(there) if profile not in SHAPES and not here.is_file() and there.is_file() else profile
 
 
 def _ask(asked: CapacityParameters, points: Sequence[LoadPoint]) -> Ask:
