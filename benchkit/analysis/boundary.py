@@ -28,7 +28,7 @@ class Sample:
     """Who missed an objective in one steady stretch at one load."""
 
     rate: float
-    """Requests per second as they came, not as they were asked for; streams of a closed loop where those are varied."""
+    """Requests per second, or streams of a closed loop where those are varied."""
     misses: Flags
     """One element a request, in order of sending."""
     allowed: float
@@ -76,6 +76,8 @@ class Boundary:
     note: str
     elasticity_of: str = ""
     """A statistic such as ``p99 ttft``, or ``share of misses``."""
+    steepness: float | None = None
+    """Per cent by which the odds of a miss grow with one per cent more load; None unless fitted."""
     inflation: float | None = None
     """How many times the variance of counts of misses is that of independent requests."""
     requests: int = 0
@@ -158,6 +160,7 @@ def _boundary(
         extrapolated=extrapolated,
         resolved=limits is not None and not extrapolated and bursts >= BURSTS,
         note="; ".join(notes),
+        steepness=line.slope,
         inflation=line.inflation,
         requests=sum(sample.count for sample in inside),
     )

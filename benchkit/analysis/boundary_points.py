@@ -27,6 +27,8 @@ from benchkit.objectives import (
 )
 
 _OPEN = frozenset({"constant", "poisson", "gamma"})
+_CHANCE = 4.0
+"""Standard deviations of a Poisson count within which a rate is the one that was asked for."""
 
 
 def boundary_of(points: Sequence[LoadPoint], objective: Objective) -> Boundary | None:
@@ -71,7 +73,7 @@ def samples_of(point: LoadPoint, objectives: Sequence[Single]) -> dict[Single, l
         at_ns = misses.times_s * 1e9 + measured.window.start_ns
         found[objective] = [
             Sample(
-                rate=_realised(point, measured, part),
+                rate=_load_of(point, measured, part),
                 misses=misses.flags[part.holds(at_ns)],
                 allowed=misses.allowed,
                 memory=remembered,
@@ -113,12 +115,22 @@ def value_of(point: LoadPoint, objective: Single) -> float | None:
     return float(counts["failed" if objective.name == "error_rate" else "shed"] / sum(kinds))
 
 
-def _realised(point: LoadPoint, measured: Measured, part: Window) -> float:
-    """Requests a second: those that came in an open loop, those that ended well in a closed one."""
+def _load_of(point: LoadPoint, measured: Measured, part: Window) -> float:
+    """Requests a second: of an open loop as asked, unless they came otherwise than by chance; else as they were served.
+
+    What came by chance is no other load: within a short run it goes with the misses that it brought, and would bend
+    the fit.
+    """
     columns = measured.columns
-    if point.load in _OPEN or point.is_open_loop:
-        return int(part.holds(columns.scheduled).sum()) / part.length_s
-    return int((columns.ok & part.holds(columns.end)).sum()) / part.length_s
+    came = np.where(np.isnan(columns.scheduled), columns.sent, columns.scheduled)
+    came = came[part.holds(came)]
+    if point.load not in _OPEN and not point.is_open_loop:
+        return int((columns.ok & part.holds(columns.end)).sum()) / part.length_s
+    if came.size < 2 or came.max() == came.min():
+        return point.rate or 0.0
+    realised = float(came.size - 1) / float(came.max() - came.min()) * 1e9
+    by_chance = point.rate and abs(realised / point.rate - 1) <= _CHANCE / math.sqrt(came.size)
+    return point.rate if by_chance and point.rate else realised
 
 
 def _boundary_of_one(steady: Sequence[LoadPoint], objective: Single) -> Boundary | None:
