@@ -19,6 +19,7 @@ from benchkit.records.interop import recognise
 from benchkit.records.interop.imported_point import COUNTS, STATISTICS, ImportedPoint, Stated
 from benchkit.records.schema import REQUESTS, TELEMETRY
 from benchkit.records.stored import requests_frame
+from benchkit.redaction import redact_url
 
 __all__ = ["ImportedRun", "import_points", "is_foreign", "load_point", "stated_summary"]
 
@@ -126,7 +127,10 @@ def known_parameters(point: ImportedPoint) -> dict[str, Any]:
     Lengths are the means of the prompts and answers that were measured.
     """
     stated, ok = point.stated, point.stated.counts.get("ok")
-    told: dict[str, Any] = {"model": point.model, "url": point.url if _HTTP.match(point.url) else ""}
+    told: dict[str, Any] = {
+        "model": point.model,
+        "url": redact_url(point.url) if _HTTP.match(point.url) else "",
+    }
     if point.load:
         told["load"] = point.load
         told |= {"rate": point.rate} if point.load in _OPEN_LOOPS else {}

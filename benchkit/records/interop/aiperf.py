@@ -11,7 +11,15 @@ import numpy as np
 from benchkit.errors import ForeignFileError
 from benchkit.records.interop.documents import Node, read_json, read_lines
 from benchkit.records.interop.imported_point import ImportedPoint, ImportedRequests, Stated
-from benchkit.records.interop.request_rows import failure, failure_columns, requests_table, token_columns
+from benchkit.records.interop.request_rows import (
+    count_of,
+    failure,
+    failure_columns,
+    iso_text,
+    requests_table,
+    to_ns,
+    token_columns,
+)
 from benchkit.records.interop.stated import Statistics, in_flight, of_keys
 from benchkit.records.kinds import Outcome, Phase
 
@@ -98,7 +106,7 @@ def _point(name: str, summary: Node | None, records: list[Node] | None) -> Impor
         tool=tool,
         version=told.get("aiperf_version").text(),
         stated=_stated(told, has_requests=requests is not None),
-        created=told.get("start_time").text(),
+        created=iso_text(told.get("start_time").text()),
         requests=requests,
         facts={"schema_version": told.get("schema_version").text()},
         notes=tuple(notes),
@@ -219,13 +227,13 @@ def _row(record: Node, origin: int) -> dict[str, Any]:
     sent = at("request_start_ns")
     row: dict[str, Any] = {
         "phase": str(_phase(record)),
-        "turn": record.get("metadata", "turn_index").whole() or 0,
+        "turn": count_of(record.get("metadata", "turn_index").number()) or 0,
         "scheduled_ns": at("credit_issued_ns"),
         "sent_ns": sent,
         "end_ns": at("request_end_ns"),
-        "prompt_tokens": _value(record, "input_sequence_length").whole(),
-        "output_tokens": _value(record, "output_sequence_length").whole(),
-        "reasoning_tokens": _value(record, "reasoning_token_count").whole(),
+        "prompt_tokens": count_of(_value(record, "input_sequence_length").number()),
+        "output_tokens": count_of(_value(record, "output_sequence_length").number()),
+        "reasoning_tokens": count_of(_value(record, "reasoning_token_count").number()),
     }
     if record.get("metadata", "was_cancelled").value is True:
         return row | {"outcome": str(Outcome.INTERRUPTED)}
@@ -234,8 +242,9 @@ def _row(record: Node, origin: int) -> dict[str, Any]:
         text = error.get("message").text() or error.get("type").text()
         return row | failure_columns(failure(text, error.get("code").whole()), text)
     latency = _ms_of(record, "request_latency")
-    if sent is not None and latency is not None:
-        row["end_ns"] = sent + round(latency * 1e6)
+    lasted = None if latency is None else to_ns(latency / 1e3)
+    if sent is not None and lasted is not None:
+        row["end_ns"] = sent + lasted
     return row | {"outcome": str(Outcome.OK)} | dict(_events(record, sent, row["output_tokens"]))
 
 
@@ -251,7 +260,7 @@ def _events(record: Node, sent: int | None, tokens: int | None) -> Iterator[tupl
     elif tokens == 1:
         yield from token_columns(at, np.empty(0), tokens).items()
     else:
-        yield "first_token_ns", round(at * 1e9)
+        yield "first_token_ns", to_ns(at)
 
 
 def _value(record: Node, name: str) -> Node:

@@ -20,6 +20,9 @@ __all__ = ["LARGEST_BYTES", "Node", "read_json", "read_json_or_lines", "read_lin
 LARGEST_BYTES = 1 << 30
 """Larger files are refused: parsed, they would take several times as much memory."""
 _SHOWN = 40
+_LONGEST_TEXT = 4000
+_LARGEST = 1e30
+"""What is larger, or smaller than its inverse, nobody measured; so bounded, no quotient of two overflows."""
 
 
 def read_text(path: Path, *, largest: int = LARGEST_BYTES) -> str:
@@ -106,7 +109,7 @@ class Node:
         return [Node(self.file, f"{self.where}[{at}]", each) for at, each in enumerate(self.value)]
 
     def number(self) -> float | None:
-        """The number; None for null, NaN and infinities."""
+        """The number; None for null, NaN, infinities and what is too large to be measured."""
         if self.value is None:
             return None
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
@@ -115,18 +118,22 @@ class Node:
             number = float(self.value)
         except OverflowError:
             raise self._wrong("a number of sane size") from None
-        return number if math.isfinite(number) else None
+        if abs(number) < 1 / _LARGEST:
+            return 0.0
+        return number if math.isfinite(number) and abs(number) <= _LARGEST else None
 
     def numbers(self) -> NDArray[np.float64]:
-        """The list's numbers; NaN for null, none for a list that is null itself."""
+        """The list's numbers; NaN for null and what is too large, none for a list that is null itself."""
         if self.value is None:
             return np.empty(0)
         if not isinstance(self.value, list) or not set(map(type, self.value)) <= {int, float, type(None)}:
             raise self._wrong("a list of numbers")
         try:
-            return np.array([np.nan if each is None else each for each in self.value], dtype=np.float64)
+            found = np.array([np.nan if each is None else each for each in self.value], dtype=np.float64)
         except OverflowError:
             raise self._wrong("a list of numbers of sane size") from None
+        found[np.abs(found) > _LARGEST] = np.nan
+        return found
 
     def whole(self) -> int | None:
         """The number, if it is a whole one of at most 2**53; None for null."""
@@ -138,12 +145,12 @@ class Node:
         return int(number)
 
     def text(self) -> str:
-        """The text, or a number's; empty for null."""
+        """The text, or a number's, shortened to a page; empty for null."""
         if self.value is None:
             return ""
         if not isinstance(self.value, str | int | float):
             raise self._wrong("a text")
-        return str(self.value)
+        return str(self.value)[:_LONGEST_TEXT]
 
     def error(self, what: str, remedy: str) -> ForeignFileError:
         """An error that names the file."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchkit.records.interop.documents import Node
 from benchkit.records.interop.imported_point import ImportedPoint, ImportedRequests, Stated
-from benchkit.records.interop.request_rows import failure, failure_columns, requests_table, to_ns
+from benchkit.records.interop.request_rows import (
+    count_of,
+    failure,
+    failure_columns,
+    requests_table,
+    to_ns,
+    utc_text,
+)
 from benchkit.records.interop.stated import Statistics, of_keys
 from benchkit.records.kinds import Outcome, TokenSource
 
@@ -110,7 +116,7 @@ def _point(node: Node, name: str, version: str) -> ImportedPoint:
         concurrency=_streams(strategy, kind),
         model=backend.get("model").text(),
         url=backend.get("target").text(),
-        created=datetime.fromtimestamp(start, UTC).isoformat() if start and start >= _EPOCH_S else "",
+        created=utc_text(start),
         requests=requests,
         facts={"strategy": kind, "warmup_duration": node.get("warmup_duration").number()},
         notes=(*_NOTES, *_missing(listed, counts["ok"], has_requests=requests is not None)),
@@ -172,10 +178,10 @@ def _row(request: Node, kind: str, start: float) -> dict[str, Any]:
         "first_token_ns": at("first_token_iteration"),
         "last_token_ns": at("last_token_iteration"),
         "end_ns": at("request_end") if kind != "incomplete" else at("resolve_end"),
-        "prompt_tokens": request.get("prompt_tokens").whole(),
-        "cached_tokens": request.get("cached_tokens").whole(),
-        "output_tokens": request.get("output_tokens").whole(),
-        "turn": request.get("info", "turn_index").whole() or 0,
+        "prompt_tokens": count_of(request.get("prompt_tokens").number()),
+        "cached_tokens": count_of(request.get("cached_tokens").number()),
+        "output_tokens": count_of(request.get("output_tokens").number()),
+        "turn": count_of(request.get("info", "turn_index").number()) or 0,
     }
     if kind == "successful":
         return row | {"outcome": str(Outcome.OK), "token_source": str(TokenSource.FINAL_USAGE_DIFFERS)}

@@ -126,7 +126,7 @@ def _point(path: Path, line: int, number: int, cells: Mapping[str, str]) -> Impo
         length_s=values.get("duration_s"),
     )
     return ImportedPoint(
-        name=cells.get("name") or f"{path.name}#{number}",
+        name=cells.get("name", "")[:200] or f"{path.name}#{number}",
         tool="points table",
         stated=stated,
         load=load,

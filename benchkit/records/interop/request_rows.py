@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -14,11 +15,22 @@ from benchkit.records.kinds import ErrorKind, Outcome, Phase, TokenSource
 from benchkit.records.schema import REQUESTS
 from benchkit.redaction import redact_text
 
-__all__ = ["Failure", "failure", "requests_table", "to_ns", "token_columns"]
+__all__ = [
+    "Failure",
+    "count_of",
+    "failure",
+    "failure_columns",
+    "iso_text",
+    "requests_table",
+    "to_ns",
+    "token_columns",
+    "utc_text",
+]
 
 _PLAIN = {"repeat": 0, "turn": 0, "phase": str(Phase.WINDOW)}
 _LONGEST_ERROR = 300
 _PHRASES = {status.phrase.lower(): status for status in HTTPStatus}
+_EARLIEST_S = 1e9
 _LARGEST_S = 9e9
 """ns of a longer time do not fit an int64."""
 
@@ -75,6 +87,27 @@ def failure_columns(found: Failure, error: str) -> dict[str, Any]:
         "error": text or None,
         "http_status": found.status,
     }
+
+
+def count_of(value: float | None, most: int = 2**31 - 1) -> int | None:
+    """Give a whole number of tokens or turns; None for what is none: null, NaN, negative, or beyond ``most``."""
+    return int(value) if value is not None and 0 <= value <= most else None
+
+
+def utc_text(seconds: float | None) -> str:
+    """Give a time in s since 1970 in ISO form, UTC; empty for what is no time of this age."""
+    if seconds is None or not _EARLIEST_S <= seconds < _LARGEST_S:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def iso_text(text: str) -> str:
+    """Give a time in ISO form as it is, and an empty text for anything else."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    return text
 
 
 def to_ns(seconds: float | None) -> int | None:

@@ -13,6 +13,7 @@ from benchkit.records.interop.documents import Node
 from benchkit.records.interop.flat import Arrays
 from benchkit.records.interop.imported_point import ImportedPoint, ImportedRequests, Stated
 from benchkit.records.interop.request_rows import (
+    count_of,
     failure,
     failure_columns,
     requests_table,
@@ -118,8 +119,8 @@ def _stated(node: Node, metrics: Mapping[str, Statistics], ok: int | None, faile
 def _requests(found: Arrays, node: Node, length_s: float) -> ImportedRequests:
     # A request that failed before it was sent has the start 0.
     sent = found.start_s > 0
-    released = found.start_s - found.queue_s if found.queue_s.size else found.start_s
-    origin = float(np.nanmin(released[sent])) if sent.any() else 0.0
+    released = found.start_s - np.nan_to_num(found.queue_s) if found.queue_s.size else found.start_s
+    origin = float(released[sent].min()) if sent.any() else 0.0
     capped = bool(node.get("max_concurrency"))
     rows = [_row(found, at, origin, capped=capped) for at in range(found.size)]
     ends = [row["end_ns"] for row in rows if row.get("end_ns") is not None]
@@ -131,10 +132,10 @@ def _requests(found: Arrays, node: Node, length_s: float) -> ImportedRequests:
 def _row(found: Arrays, at: int, origin: float, *, capped: bool) -> dict[str, Any]:
     start = float(found.start_s[at]) - origin if found.start_s[at] > 0 else None
     queued = float(found.queue_s[at]) if found.queue_s.size else None
-    tokens = int(found.output_tokens[at])
+    tokens = count_of(found.output_tokens[at])
     row: dict[str, Any] = {
         "sent_ns": to_ns(start),
-        "prompt_tokens": int(found.input_tokens[at]) if found.input_tokens.size else None,
+        "prompt_tokens": count_of(found.input_tokens[at]) if found.input_tokens.size else None,
     }
     if start is None:
         return row | _outcome(found, at)

@@ -1,5 +1,7 @@
 """Files come from strangers: whatever is wrong with one is told, with its name and what to do."""
 
+import copy
+import itertools
 import json
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchkit.analysis.imported import import_points
+from benchkit.analysis.imported import ImportedRun, import_points
 from benchkit.errors import ForeignFileError
 from benchkit.records.interop import documents, recognise
+from benchkit.records.interop.export import FORMATS, export
 
 DATA = Path(__file__).parents[2] / "data"
 SAMPLES = {
@@ -153,36 +156,101 @@ def test_truncated_files_are_refused(tmp_path_factory, name, data):
         recognise.read(path)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
+RECORD = {
+    "metadata": {
+        "credit_issued_ns": 1_795_486_654_000_000_000,
+        "request_start_ns": 1_795_486_654_000_000_100,
+        "request_end_ns": 1_795_486_654_900_000_100,
+        "benchmark_phase": "profiling",
+        "was_cancelled": False,
+        "turn_index": 0,
+    },
+    "metrics": {
+        "output_sequence_length": {"value": 3, "unit": "tokens"},
+        "time_to_first_token": {"value": 400.0, "unit": "ms"},
+        "request_latency": {"value": 900.0, "unit": "ms"},
+        "inter_chunk_latency": {"value": [200.0, 300.0], "unit": "ms"},
+    },
+    "error": {"code": 500, "type": "E", "message": "broken"},
+}
+SGLANG = {
+    "request_rate": 4.0,
+    "duration": 2.0,
+    "completed": 1,
+    "request_throughput": 1.5,
+    "mean_e2e_latency_ms": 100.0,
+    "output_lens": [3, 0],
+    "ttfts": [0.01, 0.02],
+    "itls": [[0.005, 0.006], []],
+    "errors": ["", "refused"],
+}
+INFERENCE_PERF = {
+    "benchmark_time_seconds": 10.0,
+    "load_summary": {
+        "schedule_delay": {"mean": 0.001, "p99": 0.004},
+        "requested_rate": 4.0,
+        "concurrency": None,
+    },
+    "successes": {
+        "count": 40,
+        "latency": {"request_latency": {"mean": 2.0, "median": 1.9}, "time_to_first_token": {"p99.9": 0.3}},
+        "throughput": {"requests_per_sec": 4.0},
+    },
+    "failures": {"count": 0},
+}
+TREES = {name: json.loads(text) for name, text in SAMPLES.items()} | {
+    "aiperf-record": RECORD,
+    "sglang": SGLANG,
+    "inference-perf": INFERENCE_PERF,
+}
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(
+        [1e300, -1e300, 2**70, -(2**70), "inf", "", "-1", [], {}, [None], [1e300], [[]], {"a": 1}]
+    )
+    | st.text(max_size=5)
 )
 
 
-@settings(max_examples=150, deadline=None)
-@given(name=st.sampled_from(sorted(SAMPLES)), data=st.data())
+def places(tree, path=()):
+    """The paths of a tree, of each list only those of its first two elements."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree[:2]) if isinstance(tree, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+PLACES = {name: sorted(places(tree), key=str) for name, tree in TREES.items()}
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.sampled_from(sorted(TREES)), data=st.data())
 def test_any_value_anywhere_is_read_or_refused(tmp_path_factory, name, data):
-    """Whatever stands in any place of a file, it is read, or refused by an error of ours."""
-    tree = json.loads(SAMPLES[name])
-    holder, key = tree, None
-    while True:
-        keys = sorted(holder) if isinstance(holder, dict) else list(range(len(holder)))
-        if not keys:
-            break
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(holder[key], dict | list) or not holder[key] or data.draw(st.booleans()):
-            break
+    """Whatever stands in any place of a file, it is read and can be exported, or refused by an error of ours."""
+    tree = copy.deepcopy(TREES[name])
+    if name.startswith("guidellm"):
+        # With all its requests listed, these are read too.
+        tree["benchmarks"][0]["metrics"]["request_totals"]["successful"] = 12
+    *way, last = data.draw(st.sampled_from(PLACES[name]))
+    holder = tree
+    for key in way:
         holder = holder[key]
-    if key is not None and holder:
-        holder[key] = data.draw(JSON)
+    if data.draw(st.booleans()):
+        holder[last] = data.draw(VALUES)
+    else:
+        del holder[last]
     path = tmp_path_factory.mktemp("odd") / "odd.json"
     path.write_text(json.dumps(tree))
     try:
-        told = str([point.summary for point in import_points(path)])
+        points = recognise.read(path)
     except ForeignFileError as error:
         told = str(error)
-        named = "odd.json" in told
     else:
-        named = "windows" in told
-    assert named
+        runs = [ImportedRun(point) for point in points]
+        told = f"odd.json {[json.dumps(run.summary, allow_nan=False) for run in runs]}"
+        for run, form in itertools.product(runs, FORMATS):
+            json.dumps(export(run, form), allow_nan=False)
+    assert "odd.json" in told

@@ -75,6 +75,27 @@ def test_vllm_counts_and_totals_follow_from_the_requests():
     assert point.statistic("in_flight", "max") == stated["max_concurrency"]
 
 
+def test_vllm_numbers_are_those_that_it_printed():
+    """What vLLM printed of the same run is what is read of its file, to the printed digits."""
+    lines = (DATA / "vllm_bench" / "console.txt").read_text().splitlines()
+    printed = {
+        label.strip(): float(value) for label, _, value in (line.partition(":") for line in lines) if value
+    }
+    [point] = import_points(VLLM)
+    expected = {
+        "Successful requests": point.count,
+        "Request throughput (req/s)": point.requests_per_s,
+        "Output token throughput (tok/s)": point.rate_of("output_tokens_per_s"),
+        "Total token throughput (tok/s)": point.rate_of("total_tokens_per_s"),
+        "Benchmark duration (s)": point.summary["windows"]["whole"]["length_s"],
+    }
+    names = {"TTFT": "ttft_ms", "TPOT": "tpot_ms", "ITL": "itl_ms", "E2EL": "latency_ms"}
+    for short, ours in names.items():
+        for label, statistic in {"Mean": "mean", "Median": "p50", "P95": "p95", "P99": "p99"}.items():
+            expected[f"{label} {short} (ms)"] = point.statistic(ours, statistic)
+    assert {label: printed[label] for label in expected} == pytest.approx(expected, abs=0.00501)
+
+
 def test_vllm_summary_completes_from_the_arrays_it_has():
     """A file without details gives what it states, and the latencies that it lists."""
     stated, [point] = load(VLLM_SUMMARY), import_points(VLLM_SUMMARY)
