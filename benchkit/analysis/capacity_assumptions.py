@@ -42,15 +42,7 @@ def refusals_of(found: Carried, routing: str) -> tuple[str, ...]:
     """
     refusals = []
     if found.measured is None:
-        lowest = found.levels[0]
-        missed = ", ".join(each.objective for each in lowest.judged if not each.holds and not each.unknown)
-        unknown = ", ".join(each.objective for each in lowest.judged if each.unknown)
-        why = f"misses {missed}" if missed else "is no steady state"
-        why = f"does not tell: the source lacks what {unknown} bounds" if unknown else why
-        refusals.append(
-            f"No measured load meets the objectives: the lowest, {lowest.requests_per_s:.4g} requests/s, {why}. "
-            "No number of servers mends that, unless a still lower load does: measure one, or relax the objective."
-        )
+        refusals.append(_nothing_meets(found))
     works = {_work_key(point) for point in found.points}
     works.discard(None)
     if len(works) > 1:
@@ -68,6 +60,22 @@ def refusals_of(found: Carried, routing: str) -> tuple[str, ...]:
             "with distinct prompts."
         )
     return tuple(refusals)
+
+
+def _nothing_meets(found: Carried) -> str:
+    unknown = {judged.objective for level in found.levels for judged in level.judged if judged.unknown}
+    if all(any(judged.unknown for judged in level.judged) for level in found.levels):
+        return (
+            f"The sources do not have what is bounded by {', '.join(sorted(unknown))}: "
+            "name an objective of what they have, or measure it."
+        )
+    lowest = found.levels[0]
+    missed = ", ".join(each.objective for each in lowest.judged if not each.holds)
+    why = f"misses {missed}" if missed else "is no steady state"
+    return (
+        f"No measured load meets the objectives: the lowest, {lowest.requests_per_s:.4g} requests/s, {why}. "
+        "No number of servers mends that, unless a still lower load does: measure one, or relax the objective."
+    )
 
 
 def _hits(hits: PrefixHits | None, routing: str) -> str:

@@ -72,13 +72,15 @@ def saturation_wall(levels: Sequence[Level]) -> Wall:
     elif flat is not None:
         why = f"{most}; {flat.label} brought hardly more than the level below it"
     else:
+        still = f"throughput still rose at the highest load, {top.requests_per_s:.4g} requests/s"
+        one = f"one load, {top.requests_per_s:.4g} requests/s, does not tell where throughput stops rising"
         return Wall(
             "saturation",
             top.requests_per_s,
             None,
             None,
             reached=False,
-            evidence=f"throughput still rose at the highest load, {top.requests_per_s:.4g} requests/s",
+            evidence=still if len(levels) > 1 else one,
         )
     return Wall("saturation", top.requests_per_s, low, high, reached=True, evidence=why)
 
@@ -94,6 +96,10 @@ def objective_wall(levels: Sequence[Level], boundary: Boundary | None) -> Wall:
             reached=not boundary.extrapolated,
             evidence=f"{boundary.objective}: {boundary.note or boundary.method}",
         )
+    unknown = {judged.objective for level in levels for judged in level.judged if judged.unknown}
+    if all(any(judged.unknown for judged in level.judged) for level in levels):
+        lacks = f"the sources do not have what is bounded by {', '.join(sorted(unknown))}"
+        return Wall("objective", None, None, None, reached=False, evidence=lacks)
     steady = [level for level in levels if not level.saturated]
     met = [level for level in steady if level.meets]
     missed = [level for level in levels if not level.meets]

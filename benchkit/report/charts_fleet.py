@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DAY: Final = "How many servers over the day?"
 _SMALLER: Final = "What does a smaller fleet cost in the objective?"
-_MOST_POINTS: Final = 480
+_MOST_POINTS: Final = 288
 
 
 def over_time(found: Capacity) -> Drawing:
@@ -36,7 +36,7 @@ def over_time(found: Capacity) -> Drawing:
     )
     above = alt.X("hour:Q", title=None, scale=alt.Scale(nice=False, domain=[0, day.profile.hours]))
     load = (
-        alt.Chart(table)
+        alt.Chart(table[["hour", "rate"]].round(4))
         .mark_area(opacity=0.35, line={"strokeWidth": 1.5})
         .encode(
             x=above,
@@ -45,7 +45,7 @@ def over_time(found: Capacity) -> Drawing:
         )
         .properties(width=theme.WIDTH, height=110)
     )
-    fleets = pd.concat([table.assign(servers=table[name], fleet=name) for name in ("fixed", "scaling")])
+    fleets = pd.concat(_changes(table, name) for name in ("fixed", "scaling"))
     lines = (
         alt.Chart(fleets)
         .mark_line(interpolate="step-after")
@@ -57,7 +57,7 @@ def over_time(found: Capacity) -> Drawing:
         )
     )
     late = (
-        alt.Chart(table[table["outside"]])
+        alt.Chart(table.loc[table["outside"], ["hour"]])
         .mark_tick(color=theme.MARK, thickness=2, height=9)
         .encode(x=x, y=alt.value(4))
     )
@@ -114,6 +114,13 @@ def smaller(found: Capacity) -> Drawing:
         width=theme.WIDTH, height=220, title=alt.Title(_SMALLER, subtitle=subtitle)
     )
     return chart
+
+
+def _changes(table: pd.DataFrame, fleet: str) -> pd.DataFrame:
+    """The fleet where it grows or shrinks, and at both ends."""
+    counts = table[fleet]
+    kept = counts.ne(counts.shift()) | (table.index == table.index[-1])
+    return pd.DataFrame({"hour": table["hour"][kept].round(4), "servers": counts[kept], "fleet": fleet})
 
 
 def _binned(day: OverTime) -> pd.DataFrame:
