@@ -45,7 +45,7 @@ def pareto(points: Iterable[LoadPoint], gpus: int = 0) -> Drawing:
     names = list(dict.fromkeys(table["series"]))
     x = alt.X(
         "speed:Q",
-        title="tokens per second for one user",
+        title="tokens per second for one user, once the answer flows",
         scale=alt.Scale(domain=[0, 1.15 * float(table["speed"].max())], nice=False),
     )
     y = alt.Y(

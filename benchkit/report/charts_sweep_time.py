@@ -15,7 +15,7 @@ from benchkit.objectives import StatisticObjective
 from benchkit.report import sweep_objectives, theme
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
-from benchkit.report.sweep_bands import Statistic, kinds, statistic
+from benchkit.report.sweep_bands import QUANTILES, Statistic, kinds, statistic
 from benchkit.report.sweep_loads import Load, loads
 from benchkit.report.sweep_marks import (
     ANSWERED,
@@ -29,7 +29,7 @@ from benchkit.report.sweep_marks import (
     wide_ticks,
 )
 
-_WORDS: Final = {"p50": "median", "mean": "mean", "p99": "p99"}
+_WORDS: Final = {"mean": "mean", "p50": "median", "p90": "p90", "p95": "p95", "p99": "p99"}
 _WIDE: Final = 30.0
 
 
@@ -82,7 +82,8 @@ def _against_load(question: _Question, points: Iterable[LoadPoint], slo: Sequenc
     given = list(points)
     every = [load for load in loads(given) if load.requests_per_s is not None]
     curve = [load for load in every if load.on_curve]
-    names = _statistics(curve, question.metric)
+    limits = sweep_objectives.upper_bounds(given, slo, question.metric, list(_WORDS))
+    names = _statistics(curve, question.metric, {limit.statistic for limit in limits})
     values = [
         _Value(load, name, found)
         for load in curve
@@ -91,7 +92,6 @@ def _against_load(question: _Question, points: Iterable[LoadPoint], slo: Sequenc
     ]
     if not values:
         return nothing(question.title, f"{len(every)} loads, and none with a steady state and this metric.")
-    limits = sweep_objectives.upper_bounds(given, slo, question.metric, names)
     off = _off_curve([load for load in every if not load.on_curve], question.metric, names)
     series = list(dict.fromkeys(value.load.series for value in values))
     title = alt.Title(question.title, subtitle=_subtitle(values, every, limits, series))
@@ -113,13 +113,15 @@ def _against_load(question: _Question, points: Iterable[LoadPoint], slo: Sequenc
     return stacked
 
 
-def _statistics(curve: Sequence[Load], metric: str) -> list[str]:
-    """The middle and the tail, as far as the sources have them: the mean where no median is known."""
-
-    def there(name: str) -> bool:
-        return any(point.statistic(metric, name) is not None for load in curve for point in load.points)
-
-    return [name for name in ("p50" if there("p50") else "mean", "p99") if there(name)]
+def _statistics(curve: Sequence[Load], metric: str, asked: set[str]) -> list[str]:
+    """The middle, and the tail: what objectives are about, else p99. The mean where no median is known."""
+    there = {
+        name
+        for name in _WORDS
+        if any(point.statistic(metric, name) is not None for load in curve for point in load.points)
+    }
+    wanted = {"p50" if "p50" in there else "mean", *(asked or {"p99"})}
+    return [name for name in _WORDS if name in wanted & there]
 
 
 def _panel(
@@ -155,7 +157,7 @@ def _panel(
         if len(rows):
             dots = alt.Chart(rows).mark_point(filled=resolved, size=60, strokeWidth=1.8, opacity=1)
             layers.append(dots.encode(x=x, y=y, color=color, shape=shapes(by, names), tooltip=_tooltip(by)))
-    layers += _limit_lines(shown, x, scale)
+    layers += _limit_lines(shown, right, x, scale)
     if len(off):
         layers.append(top_marks(off, x, names if by == "series" else []))
     return alt.layer(*layers).properties(width=theme.WIDTH, height=height)
@@ -175,10 +177,19 @@ def _bands(
     return [base.mark_area(opacity=0.15), base.mark_rule(strokeDash=[1, 0], opacity=0.55, strokeWidth=1.5)]
 
 
-def _limit_lines(limits: Sequence[StatisticObjective], x: alt.X, scale: alt.Scale) -> list[alt.Chart]:
+def _limit_lines(
+    limits: Sequence[StatisticObjective], right: float, x: alt.X, scale: alt.Scale
+) -> list[alt.Chart]:
     if not limits:
         return []
-    table = pd.DataFrame([{"at": 0.0, "value": limit.bound, "text": limit.text} for limit in limits])
+    # Side by side, so that bounds near one another can be read.
+    step = right / 4
+    table = pd.DataFrame(
+        [
+            {"at": (place % 4) * step, "value": limit.bound, "text": limit.text}
+            for place, limit in enumerate(limits)
+        ]
+    )
     y = alt.Y("value:Q", scale=scale)
     rules = alt.Chart(table).mark_rule(strokeWidth=1.4).encode(y=y, tooltip=["text:N"])
     words = alt.Chart(table).mark_text(align="left", baseline="bottom", dy=-3, dx=4)
@@ -266,8 +277,10 @@ def _subtitle(
     if not limits:
         found = [_range(values, name) for name in series]
     told_lines = told_first(found) + told_off(every, "triangles at the top")
-    if any(not value.found.resolved for value in values):
-        told_lines.append(f"hollow: fewer requests than a p99 needs ({needed_for(0.99)})")
+    short = dict.fromkeys(value.name for value in values if not value.found.resolved)
+    if short:
+        needs = ", ".join(f"a {name} needs {needed_for(QUANTILES[name])}" for name in short)
+        told_lines.append(f"hollow: too few requests ({needs})")
     return told_lines + kinds([value.found for value in values])
 
 

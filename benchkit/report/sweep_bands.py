@@ -24,7 +24,8 @@ Kind = Literal["repeats", "interval", "independent", ""]
 METRICS: Final = ("ttft_ms", "latency_ms", "itl_ms", "tpot_ms")
 """The metrics that have bands."""
 
-_QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+"""The percentiles that have bands, as shares."""
 _OF_EVENTS: Final = frozenset({"itl_ms"})
 _GRID: Final = 1_000
 
@@ -67,7 +68,7 @@ def statistic(load: Load, metric: str, name: str) -> Statistic | None:
     if not known:
         return None
     count = load.count
-    resolved = name == "mean" or count is None or count >= needed_for(_QUANTILES[name])
+    resolved = name == "mean" or count is None or count >= needed_for(QUANTILES[name])
     value = known[0] if len(known) == 1 else _pooled(load, metric, name, known)
     repeats = _repeats(load, metric, name)
     if len(repeats) > 1:
@@ -124,7 +125,7 @@ def _pooled(load: Load, metric: str, name: str, known: list[float]) -> float:
     heft = np.concatenate([np.full(grid.values.size, grid.weight) for grid in grids])
     order = np.argsort(values)
     shares = np.cumsum(heft[order]) - heft[order] / 2
-    return float(np.interp(_QUANTILES[name] * heft.sum(), shares, values[order]))
+    return float(np.interp(QUANTILES[name] * heft.sum(), shares, values[order]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ def _make(records: Records) -> _Digest:
     limits = {
         (metric, name): _limits(sample, requests if metric in _OF_EVENTS else sample.total, quantile)
         for metric, sample in samples.items()
-        for name, quantile in _QUANTILES.items()
+        for name, quantile in QUANTILES.items()
     }
     return _Digest(limits, _parts(records, measured))
 

@@ -55,13 +55,14 @@ def told(objective: Single, values: Sequence[tuple[Load, float]], unit: str) -> 
     if not below:
         return f"{objective.text}: not held at the lowest of these loads, {_at(*failed[0], unit)}"
     again = ", though again above it" if len(below) < len(held) else ""
-    return f"{objective.text}: held as measured up to {_at(*below[-1], unit)}, not at {_at(*failed[0], unit)}{again}"
+    first = _at(*failed[0], unit, short=True)
+    return f"{objective.text}: held as measured up to {_at(*below[-1], unit)}, not at {first}{again}"
 
 
 def _rate(pair: tuple[Load, float]) -> float:
     return pair[0].requests_per_s or 0.0
 
 
-def _at(load: Load, value: float, unit: str) -> str:
+def _at(load: Load, value: float, unit: str, *, short: bool = False) -> str:
     shown = f"{100 * value:.3g} %" if unit == "share" else f"{amount(value)} {unit}"
-    return f"{amount(load.requests_per_s)} requests/s ({shown})"
+    return f"{amount(load.requests_per_s)}{'' if short else ' requests/s'} ({shown})"

@@ -90,7 +90,8 @@ def verdicts(points: Iterable[LoadPoint]) -> Section:
         [level, what, why, remedy, _loads(those)] for (level, what, why, remedy), those in reasons.items()
     ]
     lines = [f"- {row[1]} ({row[4]}): {row[2]}\n  do: {row[3]}" for row in rows]
-    table = _table(["level", "seen", "why it matters", "remedy", "at"], rows, []).html if rows else ""
+    shown = [[cell.replace("`", "") for cell in row] for row in rows]
+    table = _table(["level", "seen", "why it matters", "remedy", "at"], shown, []).html if rows else ""
     return Section(
         f"<p><strong>Verdicts of {len(ordered)} loads: {escape(head)}</strong></p>{table}",
         "\n".join([f"verdicts of {len(ordered)} loads: {head}", *lines]),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from typing import Any, Final
 
 import pandas as pd
@@ -15,6 +13,7 @@ from benchkit.analysis.limits import unresolved
 from benchkit.analysis.points import LoadPoint
 from benchkit.report.amounts import NONE, amount
 from benchkit.report.section import Section
+from benchkit.report.sweep_layout import STAR, Column, lay_out
 from benchkit.report.sweep_loads import cell_columns, in_order, label, named
 
 STATISTICS: Final = (("mean", "mean"), ("p50", "median"), ("p99", "p99"))
@@ -30,24 +29,14 @@ _RATES: Final = (
     ("tokens/s", "total", "total_tokens_per_s"),
 )
 _SATURATED: Final = "\N{DAGGER}"
-_STAR: Final = " *"
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A column of cells as text, under a heading that it may share with its neighbours."""
-
-    group: str
-    name: str
-    cells: tuple[str, ...]
-    is_number: bool = True
+_PER_TOKEN: Final = ("ITL (ms)", "TPOT (ms)")
 
 
 def info(points: Iterable[LoadPoint]) -> Section:
     """What was run? When, for how long, how many requests in which state, how many tokens; one row a point."""
     ordered = in_order(points)
     columns = [*_names(ordered), *_info_columns(ordered)]
-    return _section(columns, _daggers(ordered))
+    return lay_out(columns, _daggers(ordered), [columns])
 
 
 def stats(points: Iterable[LoadPoint]) -> Section:
@@ -56,10 +45,14 @@ def stats(points: Iterable[LoadPoint]) -> Section:
     A star marks a p99 that the point's requests do not resolve, a dagger a point in which requests piled up.
     """
     ordered = in_order(points)
-    columns = [*_names(ordered), *_stats_columns(ordered)]
-    stars = any(cell.endswith(_STAR) for column in columns for cell in column.cells)
+    names, columns = _names(ordered), _stats_columns(ordered)
+    stars = any(cell.endswith(STAR) for column in columns for cell in column.cells)
     feet = [f"* not resolved by its sample: a p99 needs {needed_for(0.99)} requests"] if stars else []
-    return _section(columns, [*feet, *_daggers(ordered), *_notes(ordered)])
+    # A page is not as wide as a terminal: what is about tokens stands in a table of its own there.
+    per_token = [column for column in columns if column.group in _PER_TOKEN]
+    others = [column for column in columns if column.group not in _PER_TOKEN]
+    notes = [*feet, *_daggers(ordered), *_notes(ordered)]
+    return lay_out([*names, *columns], notes, [[*names, *others], [*names, *per_token]])
 
 
 def frame(points: Iterable[LoadPoint]) -> pd.DataFrame:
@@ -93,56 +86,56 @@ def _row(point: LoadPoint) -> dict[str, Any]:
     return row
 
 
-def _names(points: Sequence[LoadPoint]) -> list[_Column]:
+def _names(points: Sequence[LoadPoint]) -> list[Column]:
     """Which point a row is: the settings that varied, the load, and its repeat where there are several."""
     columns = [
-        _Column("", name, tuple(str(point.cell.get(name, NONE)) for point in points), is_number=False)
+        Column("", name, tuple(str(point.cell.get(name, NONE)) for point in points), is_number=False)
         for name in cell_columns(points)
     ]
     if len({point.tool for point in points}) > 1:
-        columns.append(_Column("", "tool", tuple(point.tool for point in points), is_number=False))
+        columns.append(Column("", "tool", tuple(point.tool for point in points), is_number=False))
     loads = tuple(label(point) + (f" {_SATURATED}" if point.saturated else "") for point in points)
-    columns.append(_Column("", "load", loads, is_number=False))
+    columns.append(Column("", "load", loads, is_number=False))
     if any(point.repeat for point in points):
-        columns.append(_Column("", "repeat", tuple(str(point.repeat + 1) for point in points)))
+        columns.append(Column("", "repeat", tuple(str(point.repeat + 1) for point in points)))
     return columns
 
 
-def _info_columns(points: Sequence[LoadPoint]) -> list[_Column]:
+def _info_columns(points: Sequence[LoadPoint]) -> list[Column]:
     counts = [point.summary.get("requests", {}) for point in points]
     spans = [_span(point) for point in points]
     per = [_per_request(point) for point in points]
     totals = [_totals(point) for point in points]
     columns = [
-        _Column("measured (UTC)", "start", tuple(_clock(span[0]) for span in spans)),
-        _Column("measured (UTC)", "end", tuple(_clock(span[1]) for span in spans)),
-        _Column("", "duration (s)", tuple(amount(_duration_s(point)) for point in points)),
-        _Column("requests", "ok", tuple(_count(each.get("ok")) for each in counts)),
-        _Column("requests", "incomplete", tuple(_count(each.get("incomplete")) for each in counts)),
-        _Column("requests", "failed", tuple(_count(each.get("failed")) for each in counts)),
-        _Column("requests", "shed", tuple(_count(each.get("shed")) for each in counts)),
-        _Column("tokens per request", "in", tuple(amount(each[0]) for each in per)),
-        _Column("tokens per request", "out", tuple(amount(each[1]) for each in per)),
-        _Column("tokens in all", "in", tuple(_count(each[0]) for each in totals)),
-        _Column("tokens in all", "out", tuple(_count(each[1]) for each in totals)),
-        _Column("", "verdict", tuple(map(_verdict, points)), is_number=False),
+        Column("measured (UTC)", "start", tuple(_clock(span[0]) for span in spans)),
+        Column("measured (UTC)", "end", tuple(_clock(span[1]) for span in spans)),
+        Column("", "duration (s)", tuple(amount(_duration_s(point)) for point in points)),
+        Column("requests", "ok", tuple(_count(each.get("ok")) for each in counts)),
+        Column("requests", "incomplete", tuple(_count(each.get("incomplete")) for each in counts)),
+        Column("requests", "failed", tuple(_count(each.get("failed")) for each in counts)),
+        Column("requests", "shed", tuple(_count(each.get("shed")) for each in counts)),
+        Column("tokens per request", "in", tuple(amount(each[0]) for each in per)),
+        Column("tokens per request", "out", tuple(amount(each[1]) for each in per)),
+        Column("tokens in all", "in", tuple(_count(each[0]) for each in totals)),
+        Column("tokens in all", "out", tuple(_count(each[1]) for each in totals)),
+        Column("", "verdict", tuple(map(_verdict, points)), is_number=False),
     ]
     return [column for column in columns if column.name != "shed" or any(map(_is_some, column.cells))]
 
 
-def _stats_columns(points: Sequence[LoadPoint]) -> list[_Column]:
+def _stats_columns(points: Sequence[LoadPoint]) -> list[Column]:
     columns = [
-        _Column(group, name, tuple(amount(point.rate_of(rate)) for point in points))
+        Column(group, name, tuple(amount(point.rate_of(rate)) for point in points))
         for group, name, rate in _RATES
     ]
     in_flight = tuple(amount(point.mean_in_flight) for point in points)
-    columns.insert(1, _Column("", "in flight", in_flight))
+    columns.insert(1, Column("", "in flight", in_flight))
     goodput = tuple(amount(point.rate_of("goodput_per_s")) for point in points)
     if any(cell != NONE for cell in goodput):
-        columns.insert(1, _Column("", "goodput/s", goodput))
+        columns.insert(1, Column("", "goodput/s", goodput))
     for metric, group, factor in _TIMES:
         columns += [
-            _Column(group, title, tuple(_time(point, metric, name, factor) for point in points))
+            Column(group, title, tuple(_time(point, metric, name, factor) for point in points))
             for name, title in STATISTICS
         ]
     return columns
@@ -153,7 +146,7 @@ def _time(point: LoadPoint, metric: str, name: str, factor: float) -> str:
     if value is None:
         return NONE
     # Tokens are many and share steps: what stands behind them are requests.
-    star = _STAR if point.count is not None and name in unresolved(point.count) else ""
+    star = STAR if point.count is not None and name in unresolved(point.count) else ""
     return amount(value * factor) + star
 
 
@@ -175,73 +168,6 @@ def _notes(points: Sequence[LoadPoint]) -> list[str]:
         every = len(those) == sum(point.tool == those[0].tool for point in points)
         notes.append(note if every else f"{', '.join(map(named, those))}: {note}")
     return notes
-
-
-def _section(columns: Sequence[_Column], notes: Sequence[str]) -> Section:
-    if not columns or not columns[0].cells:
-        return Section("<p>0 points.</p>", "0 points.")
-    feet = "".join(f'<p class="bk-quiet">{escape(note)}</p>' for note in notes)
-    return Section(_html(columns) + feet, "\n".join([*_text(columns), *notes]))
-
-
-def _html(columns: Sequence[_Column]) -> str:
-    top = "".join(
-        f'<th colspan="{width}">{escape(group)}</th>' if width > 1 else f"<th>{escape(group)}</th>"
-        for group, width in _groups(columns)
-    )
-    head = "".join(_tagged("th", column, column.name) for column in columns)
-    body = "".join(
-        "<tr>" + "".join(_tagged("td", column, column.cells[row]) for column in columns) + "</tr>"
-        for row in range(len(columns[0].cells))
-    )
-    return f"<table><thead><tr>{top}</tr><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _tagged(tag: str, column: _Column, text: str) -> str:
-    attribute = ' class="bk-number"' if column.is_number else ""
-    return f"<{tag}{attribute}>{escape(text)}</{tag}>"
-
-
-def _text(columns: Sequence[_Column]) -> list[str]:
-    """Columns of text, numbers to the right, groups over their columns; control characters are left out."""
-    widths = [
-        max(len(column.name), *(len(_aligned(column, row)) for row in range(len(column.cells))))
-        for column in columns
-    ]
-    top, at = "", 0
-    for group, width in _groups(columns):
-        span = sum(widths[at : at + width]) + 2 * (width - 1)
-        if len(group) > span:
-            widths[at + width - 1] += len(group) - span
-            span = len(group)
-        top += group.center(span) + "  "
-        at += width
-    lines = [top.rstrip()]
-    for row in range(-1, len(columns[0].cells)):
-        cells = [_plain(column.name if row < 0 else _aligned(column, row)) for column in columns]
-        padded = (
-            cell.rjust(width) if column.is_number else cell.ljust(width)
-            for cell, width, column in zip(cells, widths, columns, strict=True)
-        )
-        lines.append("  ".join(padded).rstrip())
-    return lines
-
-
-def _aligned(column: _Column, row: int) -> str:
-    """A cell with room for a star where another of its column has one, so that digits stand under digits."""
-    starred = any(cell.endswith(_STAR) for cell in column.cells)
-    cell = column.cells[row]
-    return _plain(cell) + (" " * len(_STAR) if starred and not cell.endswith(_STAR) else "")
-
-
-def _groups(columns: Sequence[_Column]) -> list[tuple[str, int]]:
-    found: list[tuple[str, int]] = []
-    for column in columns:
-        if column.group and found and found[-1][0] == column.group:
-            found[-1] = (column.group, found[-1][1] + 1)
-        else:
-            found.append((column.group, 1))
-    return found
 
 
 def _span(point: LoadPoint) -> tuple[datetime | None, datetime | None]:
@@ -296,7 +222,3 @@ def _count(value: float | None) -> str:
 
 def _is_some(cell: str) -> bool:
     return cell not in (NONE, "0")
-
-
-def _plain(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
