@@ -121,6 +121,10 @@ class Sweeping:
         finally:
             processes.forget(self.folder)
 
+    def say(self, text: str) -> None:
+        """Tells whoever listens what is done now."""
+        self._hooks.stage(text)
+
     async def _on_server(self, number: int, cell: dict[str, Any]) -> None:
         """Measures a cell; one whose server does not start is noted, and the next one tried."""
         try:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchkit.analysis.binomial import needed_for
-from benchkit.objectives import StatisticObjective, parse
+from benchkit.objectives import StatisticObjective, parse, singles
 from benchkit.parameters import SweepParameters
 
 _AROUND_S = 4.0
@@ -91,8 +91,8 @@ def _loads(p: SweepParameters) -> str:
 def _notes(p: SweepParameters) -> tuple[str, ...]:
     """Which points will answer the objectives, and what would make the others answer them too."""
     notes = []
-    for text in p.slo:
-        objective = parse(text)
+    for objective in singles(parse(text) for text in p.slo):
+        text = str(objective)
         quantile = objective.quantile if isinstance(objective, StatisticObjective) else None
         needed = needed_for(quantile) if quantile is not None else 0
         seconds = p.duration_s * p.repeats

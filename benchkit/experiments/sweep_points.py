@@ -23,6 +23,7 @@ class SweepPoint:
         place: where it stands in the sweep, ``c0-p02``; the same for the same load of a sweep that goes on.
         label: what a reader calls it, ``4.1 requests/s``.
         load, rate, concurrency: as of a run; null where they do not apply.
+        duration_s: of its window, where that is not the sweep's.
         seed: of its contents: no two points of a cell send the same prompts, which would be in the server's cache.
         cell: settings of the server that the sweep varies.
         status: how far it is.
@@ -40,6 +41,7 @@ class SweepPoint:
     seed: int
     rate: float | None = None
     concurrency: int | None = None
+    duration_s: float | None = None
     cell: dict[str, Any] = field(default_factory=dict)
     status: Status = "planned"
     folder: str = ""
@@ -48,6 +50,11 @@ class SweepPoint:
     settled: dict[str, Any] | None = None
     cache_reset: bool | None = None
     error: str = ""
+
+    @property
+    def saturated(self) -> bool | None:
+        """Whether requests piled up in it; None where that is not known."""
+        return {"saturated": True, "steady": False}.get((self.saturation or {}).get("state", ""))
 
     def as_dict(self) -> dict[str, Any]:
         """As sweep.json holds it."""
@@ -64,6 +71,8 @@ class SweepPoint:
         }
         if self.rate is not None:
             values["rate"] = self.rate
+        if self.duration_s is not None:
+            values["duration_s"] = self.duration_s
         if self.load == "concurrent" and self.concurrency is not None:
             values["concurrency"] = self.concurrency
         if self.load == "throughput":

@@ -57,7 +57,13 @@ class Sweep:
         from benchkit.report import sweep_tables
 
         tables = sweep_tables.info(self.points).text, sweep_tables.stats(self.points).text
-        return "\n\n".join([*tables, *(f"{label}: {why}" for label, why in self.remarks)])
+        remarks = "\n".join(f"{label}: {why}" for label, why in self.remarks)
+        return "\n\n".join(filter(None, [*tables, remarks, self.answer]))
+
+    @property
+    def answer(self) -> str:
+        """What an adaptive sweep found; empty for others."""
+        return str((self.manifest.get("search") or {}).get("text", ""))
 
     def __repr__(self) -> str:
         done = sum(point["status"] == "complete" for point in self.manifest["points"])
@@ -70,7 +76,8 @@ class Sweep:
 
         items = "".join(f"<li>{escape(label)}: {escape(why)}</li>" for label, why in self.remarks)
         html = sweep_tables.info(self.points).html + sweep_tables.stats(self.points).html
-        return html + (f"<ul>{items}</ul>" if items else "")
+        found = f"<pre>{escape(self.answer)}</pre>" if self.answer else ""
+        return html + (f"<ul>{items}</ul>" if items else "") + found
 
     @property
     def remarks(self) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ The model has random weights and takes some 40 ms a step on two cores. The loads
 that the twin is made from: other lengths, other rates, closed and open, with and without shared prefixes. Each is
 predicted before anything of it is known but when its requests were sent and how long they and their answers were.
 With ``--preset`` the twin of an earlier run is used.
-The pace of a shared machine drifts by a tenth and more from one minute to the next, and the server's with it. So a short
+The pace of a shared machine drifts by a tenth and more from one minute to the next, the server with it. So a short
 yardstick (one request at a time) runs before and after each load: ``pace`` is how long its steps took beside those of
 the calibration. Errors are given as they are, and for a twin of which every time is multiplied by it (``paced``).
 Meanwhile the server's queue is read twice a second: a page costs a loaded vLLM up to a third of one.
