@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Arrays:
         """How many requests there are."""
         return len(self.errors)
 
-    @property
+    @cached_property
     def ok(self) -> NDArray[np.bool_]:
         """Which requests gave an answer, without an error."""
         without = np.array([not error for error in self.errors], dtype=np.bool_)
