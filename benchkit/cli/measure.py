@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -70,17 +71,15 @@ def run(
 def report(source: str, files: tuple[str, ...], pairs: tuple[tuple[str, str], ...], out: str | None) -> None:
     """Make a report: from a stored run (its folder, or `latest`), without load, or by executing a notebook.
 
-    SOURCE is a run's folder or the beginning of its name, or the path of a notebook, which is executed with the
-    parameters given by -f and -p.
+    SOURCE is a run's folder or the beginning of its name, another tool's result file, which is imported, or the path
+    of a notebook, which is executed with the parameters given by -f and -p.
     """
     from benchkit.report import execute
 
     if source.endswith(".ipynb"):
         made = execute.report_from_notebook(source, values_of(files, pairs), out)
     else:
-        from benchkit.report.run import load_run
-
-        made = execute.report_from_run(load_run(source).path, out)
+        made = execute.report_from_run(_kept(source), out)
     click.echo(shown(made))
 
 
@@ -133,6 +132,18 @@ def recover(path: str) -> None:
         f"{', '.join(f'{n} {name}' for name, n in counts.items() if isinstance(n, int) and n)}",
         err=True,
     )
+
+
+def _kept(source: str) -> Path:
+    """The folder of a run; another tool's file is imported first."""
+    from benchkit.report.run import load_run
+
+    path = load_run(source).path
+    if path.is_dir():
+        return path
+    from benchkit.experiments.importing import import_file
+
+    return import_file(path)[0]
 
 
 def _say_plan(parameters: RunParameters, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchkit.analysis.imported import import_points
+from benchkit.analysis.imported import import_points, is_foreign
 from benchkit.analysis.points import LoadPoint, point_of
 from benchkit.errors import InvalidParameter, RunNotFound
 from benchkit.records import store, stored, sweeps
@@ -62,7 +62,7 @@ def _place(point: LoadPoint, cells: Sequence[Mapping[str, Any]]) -> tuple[int, i
 def _points(source: str | Path) -> list[LoadPoint]:
     path, out = Path(source).expanduser(), in_project("outputs")
     for place in (path, in_project(path)):
-        if place.is_file():
+        if is_foreign(place):
             return import_points(place)
         if sweeps.is_sweep(place):
             return points_of_sweep(place, sweeps.read(place))

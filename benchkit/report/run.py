@@ -6,9 +6,9 @@ import asyncio
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from benchkit.errors import BenchkitError
+from benchkit.errors import BenchkitError, RunNotFound
 from benchkit.parameters import RunParameters, resolve
 from benchkit.records import store
 from benchkit.records.project import in_project
@@ -146,10 +146,30 @@ def _in_event_loop() -> bool:
 def load_run(path: str | Path) -> Run:
     """Loads a run from its folder, or by the beginning of its folder's name in ``outputs``; ``latest`` is the newest.
 
+    Another tool's result file of one load is taken too: what it lacks is null.
+
     Raises:
-        RunNotFound: there is none.
+        RunNotFound: there is none, or the file holds several loads.
+        ForeignFileError: the file is damaged or of no known kind.
         SchemaMismatch: a later version of benchkit wrote it.
     """
     from benchkit.records import stored
 
+    if Path(path).expanduser().is_file():
+        return Run(_imported(Path(path).expanduser()))
     return Run(stored.load(store.find(path, in_project("outputs")).path))
+
+
+def _imported(file: Path) -> StoredRun:
+    from benchkit.analysis.imported import ImportedRun
+    from benchkit.records.interop import recognise
+
+    points = recognise.read(file)
+    if len(points) != 1:
+        raise RunNotFound(
+            f"{file} holds {len(points)} loads, not one run: keep each as a run by `benchkit import {file}`, or give "
+            "the file to `benchkit capacity`"
+        )
+    run: Any = ImportedRun(points[0])
+    run.path = file
+    return cast("StoredRun", run)
