@@ -92,10 +92,8 @@ class CapacityAnswer:
 
     @property
     def planned(self) -> Option | None:
-        """What to plan on: the estimate where it has an interval inside the measured loads, else as measured."""
-        sure = (
-            self.estimated is not None and self.estimated.low is not None and not self.estimated.extrapolated
-        )
+        """What to plan on: the estimate where enough was seen to rely on its interval, else what was measured."""
+        sure = self.estimated is not None and self.estimated.low is not None and self.estimated.resolved
         return self.estimated if sure else self.measured
 
     @property
@@ -161,14 +159,17 @@ def _measured(found: Carried, ask: Ask) -> Option | None:
         for judged in level.judged
         if not judged.resolved
     ]
-    higher = [each for each in found.levels if each.requests_per_s > level.requests_per_s]
-    if not higher:
-        notes.append("no load above it was measured: one server may carry more")
-    lower = [
-        each.label for each in found.levels if each.requests_per_s < level.requests_per_s and not each.meets
-    ]
+    if not any(each.is_steady and each.requests_per_s > level.requests_per_s for each in found.levels):
+        saturation = found.walls[0]
+        most = (
+            f", below {saturation.rate:.4g} requests/s, where throughput stops" if saturation.reached else ""
+        )
+        notes.append(f"no steady load above it was measured: one server may carry more{most}")
+    lower = [each for each in found.levels if each.requests_per_s < level.requests_per_s and not each.meets]
     if lower:
-        notes.append(f"lower loads missed the objectives: {', '.join(lower)}")
+        notes.append(
+            f"lower loads missed the objectives or piled up: {', '.join(each.label for each in lower)}"
+        )
     return _option(
         "as measured",
         found,
@@ -265,7 +266,7 @@ def _at(found: Carried, rate: float, metric: str) -> float | None:
     known = [
         (level.requests_per_s, value)
         for level in found.levels
-        if not level.saturated and (value := level.mean(metric)) is not None
+        if level.is_steady and (value := level.mean(metric)) is not None
     ]
     if not known:
         return None

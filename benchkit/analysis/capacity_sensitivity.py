@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from benchkit.analysis.capacity import Ask, Basis, answer_of
-from benchkit.analysis.carried import carried
-from benchkit.analysis.points import LoadPoint
-from benchkit.objectives import AttainmentObjective, Objective, RateObjective, Single, singles
+from benchkit.analysis.carried import Carried, carried
+from benchkit.objectives import AttainmentObjective, RateObjective, Single
 
 FACTORS_OF_TARGET: Final = (0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 FACTORS_OF_OBJECTIVE: Final = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -32,8 +31,7 @@ class Variation:
 
 
 def sensitivity(
-    points: Sequence[LoadPoint],
-    objectives: Sequence[Objective],
+    found: Carried,
     ask: Ask,
     *,
     of_target: Sequence[float] = FACTORS_OF_TARGET,
@@ -42,23 +40,22 @@ def sensitivity(
     """The servers for each pair of factors: as estimated, or as measured where nothing can be estimated.
 
     Args:
-        points: as for ``capacity``.
-        objectives: as for ``capacity``.
+        found: what one server carries under the objectives as they were asked.
         ask: with a target.
         of_target: factors of the target.
         of_objective: factors of the objectives' bounds, see ``scaled``.
     """
-    found = []
+    variations = []
     for tightness in of_objective:
-        varied = [scaled(each, tightness) for each in singles(objectives)]
-        one_server = carried(points, varied)
+        varied = [scaled(each, tightness) for each in found.objectives]
+        one_server = found if tightness == 1 else carried(found.points, varied, like=found)
         for growth in of_target:
             users = round(ask.target_users * growth)
             answer = answer_of(
                 one_server, replace(ask, target_rps=ask.target_rps * growth, target_users=users)
             )
             option = answer.estimated or answer.measured
-            found.append(
+            variations.append(
                 Variation(
                     target_factor=growth,
                     objective_factor=tightness,
@@ -69,7 +66,7 @@ def sensitivity(
                     extrapolated=option.extrapolated if option else False,
                 )
             )
-    return tuple(found)
+    return tuple(variations)
 
 
 def scaled(objective: Single, factor: float) -> Single:

@@ -71,12 +71,15 @@ class Carried:
         return limiting(self.walls)
 
 
-def carried(points: Sequence[LoadPoint], objectives: Sequence[Objective]) -> Carried:
+def carried(
+    points: Sequence[LoadPoint], objectives: Sequence[Objective], like: Carried | None = None
+) -> Carried:
     """What one server carries.
 
     Args:
         points: of one server and one kind of work, at least one with a rate of answers.
         objectives: all of them must be met.
+        like: what the same points carry under other objectives, to spare reading again what the server said.
     """
     asked = singles(objectives)
     levels = levels_of(points, asked)
@@ -87,12 +90,14 @@ def carried(points: Sequence[LoadPoint], objectives: Sequence[Objective]) -> Car
     unbounded = _lowest_unbounded(levels, found)
     if lowest is not None and unbounded is not None and unbounded < lowest.rate:
         lowest = None
-    walls = (saturation_wall(levels), objective_wall(levels, lowest), memory_wall(levels))
+    memory = like.walls[2] if like is not None else memory_wall(levels)
+    walls = (saturation_wall(levels), objective_wall(levels, lowest), memory)
     measured = highest_that_meets(levels)
     estimated = None
     if measured is not None and lowest is not None:
         estimated = _estimated(walls, lowest)
-    return Carried(asked, levels, boundaries, walls, measured, estimated, _worst_hits(kept))
+    hits = like.hits if like is not None else _worst_hits(kept)
+    return Carried(asked, levels, boundaries, walls, measured, estimated, hits)
 
 
 def _worst_hits(points: Sequence[LoadPoint]) -> PrefixHits | None:
@@ -105,7 +110,7 @@ def _lowest_unbounded(levels: Sequence[Level], found: Sequence[Boundary | None])
     rates = [
         level.requests_per_s
         for level in levels
-        if not level.saturated
+        if level.is_steady
         for judged, boundary in zip(level.judged, found, strict=True)
         if boundary is None and not judged.holds
     ]

@@ -46,9 +46,13 @@ class Wall:
 
 
 def limiting(walls: Sequence[Wall]) -> Wall | None:
-    """The lowest of the walls that were reached; None when none was. One below all loads has no rate, and is lowest."""
+    """The lowest of the walls that were reached; None when none was.
+
+    One below all loads has no rate, and is lowest. Of memory and saturation at one load memory is named: a full cache
+    is why throughput stops rising.
+    """
     reached = [wall for wall in walls if wall.reached]
-    return min(reached, key=lambda wall: 0.0 if wall.rate is None else wall.rate, default=None)
+    return min(reached, key=lambda wall: (wall.rate or 0.0, wall.kind != "memory"), default=None)
 
 
 def saturation_wall(levels: Sequence[Level]) -> Wall:
@@ -62,7 +66,9 @@ def saturation_wall(levels: Sequence[Level]) -> Wall:
         levels: all that were measured, lowest first, at least one.
     """
     top = levels[-1]
-    signs = [level for level in levels if _is_overloaded(level)]
+    steady = max((each.requests_per_s for each in levels if not _is_overloaded(each)), default=0.0)
+    # What stands below a load that was carried was no overload, whatever its trend looked like.
+    signs = [level for level in levels if _is_overloaded(level) and level.requests_per_s >= steady]
     flat = _flattens(levels)
     low, high = _interval(top)
     most = f"no load brought more than {top.requests_per_s:.4g} requests/s ({top.label})"
@@ -100,9 +106,7 @@ def objective_wall(levels: Sequence[Level], boundary: Boundary | None) -> Wall:
     if all(any(judged.unknown for judged in level.judged) for level in levels):
         lacks = f"the sources do not have what is bounded by {', '.join(sorted(unknown))}"
         return Wall("objective", None, None, None, reached=False, evidence=lacks)
-    steady = [level for level in levels if not level.saturated]
-    met = [level for level in steady if level.meets]
-    missed = [level for level in levels if not level.meets]
+    met = [level for level in levels if level.meets]
     if not met:
         return Wall(
             "objective",
@@ -113,10 +117,15 @@ def objective_wall(levels: Sequence[Level], boundary: Boundary | None) -> Wall:
             evidence=f"missed at the lowest load already, {levels[0].requests_per_s:.4g} requests/s",
         )
     best = met[-1]
-    above = [level for level in missed if level.requests_per_s > best.requests_per_s]
+    above = [level for level in levels if level.is_steady and level.requests_per_s > best.requests_per_s]
     if not above:
         return Wall(
-            "objective", best.requests_per_s, None, None, reached=False, evidence="no measured load missed it"
+            "objective",
+            best.requests_per_s,
+            None,
+            None,
+            reached=False,
+            evidence="no measured load in a steady state missed it",
         )
     return Wall(
         "objective",

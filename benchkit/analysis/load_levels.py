@@ -55,6 +55,11 @@ class Level:
         return any(point.saturated for point in self.points)
 
     @property
+    def is_steady(self) -> bool:
+        """Whether it shows what a server does for long: not saturated, nor at full throughput."""
+        return not self.saturated and self.points[0].load != "throughput"
+
+    @property
     def meets(self) -> bool:
         """Whether the values of every repeat meet every objective, and the level is a steady state."""
         return not self.saturated and all(each.holds for each in self.judged)

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from benchkit.analysis.capacity import Ask, CapacityAnswer, answer_of, capacity
+from benchkit.analysis.capacity import Ask, CapacityAnswer, answer_of
+from benchkit.analysis.carried import carried
 from benchkit.analysis.points import LoadPoint
 from benchkit.errors import InvalidParameter
-from benchkit.objectives import Objective, expand, parse, singles
+from benchkit.objectives import expand, parse, singles
 
 _OF_A_RUN: Final = frozenset(
     {"input_tokens", "output_tokens", "input_tokens_spread", "output_tokens_spread", "prefix_tokens", "model"}
@@ -42,7 +43,7 @@ def what_if(answer: CapacityAnswer, **changes: Any) -> CapacityAnswer:
     texts = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     objectives = [parse(text) for text in expand(texts)]
     points = answer.carried.points
-    made = capacity(points, objectives, ask)
+    made = answer_of(carried(points, objectives, like=answer.carried), ask)
     _check_values(made, points)
     return made
 
@@ -68,8 +69,3 @@ def _check_values(made: CapacityAnswer, points: Sequence[LoadPoint]) -> None:
                 f"{str(objective)!r} cannot be answered from these records: none of the {len(points)} points has "
                 "what it bounds"
             )
-
-
-def question_of(objectives: Sequence[Objective]) -> str:
-    """The objectives as one sentence's part."""
-    return " and ".join(str(objective) for objective in objectives)

@@ -55,7 +55,7 @@ class Capacity:
         """The servers with target and objectives varied; empty without a target."""
         if self.refused or not self.ask.has_target:
             return ()
-        return sensitivity(self.answer.carried.points, self.objectives, self.ask)
+        return sensitivity(self.answer.carried, self.ask)
 
     @cached_property
     def days(self) -> tuple[tuple[Option, OverTime], ...]:

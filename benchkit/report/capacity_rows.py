@@ -60,6 +60,8 @@ def limit(answer: CapacityAnswer) -> str:
     return f"{told}; {'; '.join(others)}."
 
 
+_SAME = 0.005
+"""Walls that are nearer to each other than this share are said to stand together."""
 _WALLS = {"saturation": "saturation", "objective": "the objective", "memory": "memory"}
 
 
@@ -69,6 +71,8 @@ def _distance(wall: Wall, rate: float) -> str:
         return f"{_WALLS[wall.kind]}: not known"
     if not wall.reached:
         return f"{_WALLS[wall.kind]} was not reached"
+    if distance < _SAME:
+        return f"{_WALLS[wall.kind]} stands at the same load"
     return f"{_WALLS[wall.kind]} stands {100 * distance:.0f} % higher"
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 from benchkit.analysis.boundary import Boundary
 from benchkit.analysis.capacity import CapacityAnswer
 from benchkit.analysis.limits_of_load import Wall
-from benchkit.analysis.load_levels import Level
 from benchkit.objectives import Single
 from benchkit.report import capacity_rows, theme
 from benchkit.report.amounts import amount
@@ -105,7 +104,7 @@ def _of_objective(answer: CapacityAnswer, at: int, objective: Single) -> Drawing
         {
             "at": level.requests_per_s,
             "value": judged.value,
-            "state": _STATES[2] if _is_off(level) else _STATES[0 if judged.holds else 1],
+            "state": _STATES[2] if not level.is_steady else _STATES[0 if judged.holds else 1],
             "resolved": judged.resolved,
             "load": level.label,
             "requests": level.requests,
@@ -162,11 +161,6 @@ def _of_objective(answer: CapacityAnswer, at: int, objective: Single) -> Drawing
     edges = _edges(_boundary_of(answer, objective))
     chart: Drawing = alt.layer(*edges, line, rule, label, points).properties(width=theme.WIDTH, height=210)
     return chart
-
-
-def _is_off(level: Level) -> bool:
-    """Whether it shows no steady state, so that it is part of no curve."""
-    return level.saturated or level.points[0].load == "throughput"
 
 
 def _scale() -> alt.Scale:

@@ -117,7 +117,7 @@ def test_saturated_points_do_not_count():
 def test_a_highest_load_that_meets_is_a_lower_limit():
     """Where nothing failed it says that a server may carry more, and estimates nothing."""
     found = capacity([_point(2, 50), _point(4, 60)], P99)
-    assert any("may carry more" in note for note in found.measured.notes)
+    assert any("one server may carry more" in note for note in found.measured.notes)
     assert found.estimated is None
 
 
@@ -223,7 +223,7 @@ def test_dispersion():
 
 def test_sensitivity(article):
     """More load and stricter objectives never need fewer servers; the middle is the answer itself."""
-    found = sensitivity(article, P99, Ask(target_rps=50))
+    found = sensitivity(capacity(article, P99).carried, Ask(target_rps=50))
     by = {(each.objective_factor, each.target_factor): each.servers for each in found}
     assert by[1, 1] == 11
     for tightness in {key[0] for key in by}:

@@ -136,6 +136,27 @@ def test_flat_closed_loops_are_saturation():
     assert not saturation_wall(levels_of(loops[:2], P90)).reached
 
 
+def test_an_overload_below_a_load_that_was_carried_is_none(sweep):
+    """A trend seen by chance at a low load is no sign of saturation while higher ones are steady."""
+    odd = _exponential(5, 0.01, saturated=True)
+    assert not saturation_wall(levels_of([odd, *sweep], P90)).reached
+    assert saturation_wall(levels_of([*sweep, _exponential(13, 0.6, saturated=True)], P90)).reached
+    notes = capacity([odd, *sweep], P90).measured.notes
+    assert any("piled up: 5 requests/s" in note for note in notes)
+
+
+def test_full_throughput_is_no_miss_of_the_objective(sweep):
+    """Where all steady loads meet it, full throughput that does not says only where throughput stops."""
+    top = _run(14, np.full(1400, 5000.0), load="throughput", concurrency=512)
+    found = capacity([*sweep[:2], top], P90)
+    assert not found.carried.walls[1].reached
+    assert found.carried.limit.kind == "saturation"
+    assert any("below 14 requests/s" in note for note in found.measured.notes)
+    alone = capacity([_run(14, np.full(1400, 50.0), load="throughput", concurrency=512)], P90)
+    assert alone.measured.rate == 14
+    assert not alone.carried.walls[1].reached
+
+
 def test_one_load_does_not_tell_saturation(sweep):
     """Nothing rose or stopped rising."""
     wall = saturation_wall(levels_of(sweep[:1], P90))
