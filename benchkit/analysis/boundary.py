@@ -17,6 +17,9 @@ Flags = NDArray[np.bool_]
 
 SPAN = 1.25
 """Loads up to this factor from the boundary enter its fit: over wider ranges the logit is no line."""
+_LOG_SPAN = math.log(SPAN)
+_SPANS = (SPAN, 1.5, 2.5)
+"""Wider ones only where misses near by do not grow with the load, which is chance or too little data."""
 BURSTS = 10
 """Separate bursts of misses below which a boundary is called unresolved."""
 
@@ -112,25 +115,35 @@ def fit_boundary(samples: Sequence[Sample], *, objective: str = "", statistic: s
     if len({sample.rate for sample in used}) < 2:
         return None
     x = np.log([sample.rate for sample in used])
-    allowed = used[0].allowed
-    centre = _first_guess(x, used, allowed)
-    near, tried = _near(x, centre), set[bytes]()
+    start = _first_guess(x, used, used[0].allowed)
+    for span in _SPANS:
+        centre = _settled(x, used, start, math.log(span))
+        found = _boundary(x, used, centre, math.log(span), objective, statistic)
+        if found is not None:
+            return found
+    return None
+
+
+def _settled(x: Floats, used: Sequence[Sample], centre: float, span: float) -> float:
+    """The boundary by the samples near a first guess, by those near that, and so on until they stay the same."""
+    tried = set[bytes]()
+    near = _near(x, centre, span)
     while near.tobytes() not in tried:
         tried.add(near.tobytes())
         inside = [sample for sample, kept in zip(used, near, strict=True) if kept]
-        crossing = fit_line(x[near] - centre, [sample.misses for sample in inside]).crossing(allowed)
+        crossing = fit_line(x[near] - centre, [sample.misses for sample in inside]).crossing(used[0].allowed)
         if crossing is None:
             break
-        # One step goes no further than 25 % beyond the loads that it rests on.
-        centre = float(np.clip(centre + crossing, x.min() - math.log(SPAN), x.max() + math.log(SPAN)))
-        near = _near(x, centre)
-    return _boundary(x, used, near, centre, objective, statistic)
+        centre = float(np.clip(centre + crossing, x.min() - span, x.max() + span))
+        near = _near(x, centre, span)
+    return centre
 
 
 def _boundary(
-    x: Floats, used: Sequence[Sample], near: Flags, centre: float, objective: str, statistic: str
+    x: Floats, used: Sequence[Sample], centre: float, span: float, objective: str, statistic: str
 ) -> Boundary | None:
-    """The boundary by the samples that are near."""
+    """The boundary by the samples near it; None where they say that it is nowhere near any load, or do not rise."""
+    near = _near(x, centre, span)
     inside = [sample for sample, kept in zip(used, near, strict=True) if kept]
     allowed = inside[0].allowed
     line = fit_line(x[near] - centre, [sample.misses for sample in inside])
@@ -138,6 +151,8 @@ def _boundary(
     if crossing is None:
         return None
     at = centre + crossing
+    if not x.min() - _LOG_SPAN <= at <= x.max() + _LOG_SPAN:
+        return None
     limits = line.fieller(allowed)
     extrapolated = not x[near].min() <= at <= x[near].max()
     bursts = sum(sample.bursts for sample in inside)
@@ -148,7 +163,8 @@ def _boundary(
         notes.append("extrapolated: it lies outside the loads that were measured near it")
     if bursts < BURSTS:
         notes.append(f"not enough data: {bursts} separate bursts of misses of the {BURSTS} that it takes")
-    if np.abs(x[near] - at).max() > math.log(SPAN) + 1e-9:
+    far = bool(np.abs(x[near] - at).max() > 1.1 * _LOG_SPAN)
+    if far:
         notes.append("it rests on loads that are more than 25 % away")
     found = Boundary(
         rate=math.exp(at),
@@ -158,7 +174,7 @@ def _boundary(
         objective=objective,
         method="local logit fit",
         extrapolated=extrapolated,
-        resolved=limits is not None and not extrapolated and bursts >= BURSTS,
+        resolved=limits is not None and not extrapolated and not far and bursts >= BURSTS,
         note="; ".join(notes),
         steepness=line.slope,
         inflation=line.inflation,
@@ -167,9 +183,9 @@ def _boundary(
     return _with_elasticity(found, inside, line, statistic)
 
 
-def _near(x: Floats, centre: float) -> Flags:
-    """Loads within 25 % of the centre, and the nearest on a side that has none."""
-    near: Flags = np.abs(x - centre) <= math.log(SPAN) + 1e-9
+def _near(x: Floats, centre: float, span: float) -> Flags:
+    """Loads within the span of the centre, and the nearest on a side that has none."""
+    near: Flags = np.abs(x - centre) <= span + 1e-9
     for side in (x <= centre, x >= centre):
         if side.any() and not (side & near).any():
             distance = np.where(side, np.abs(x - centre), np.inf)

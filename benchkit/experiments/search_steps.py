@@ -209,7 +209,7 @@ class Steps:
     def _refine(self, found: Bracket) -> Probe | None:
         estimate = self.boundary
         if estimate is None:
-            return self._apart(math.sqrt(found.low * found.high), 0.0, "nothing to fit yet")
+            return self._again(found)
         half = estimate.half_width
         if self._is_enough(estimate):
             return None
@@ -219,6 +219,15 @@ class Steps:
         count = estimate.requests * min(max(wanted - 1, _GROWTH[0]), _GROWTH[1])
         said = "no interval yet" if half is None else f"half-width {100 * half:.0f} %"
         return self._apart(estimate.rate, count, said)
+
+    def _again(self, found: Bracket) -> Probe | None:
+        """Where no line rises through what was seen, the verdict that the bracket hangs on is asked for again."""
+        doubted = self.levels.get(found.high) or self.levels[max(self.levels)]
+        if len(doubted.points) > len(self._refined) + 1:
+            return self._apart(math.sqrt(found.low * doubted.load), 0.0, "nothing to fit yet")
+        return self._probe(
+            doubted.load, 2.0 * doubted.count, "refine", "nothing to fit yet: does it really fail?"
+        )
 
     def _is_enough(self, estimate: Boundary) -> bool:
         half = estimate.half_width
