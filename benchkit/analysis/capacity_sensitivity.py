@@ -28,6 +28,8 @@ class Variation:
     """None where no measured load meets such objectives."""
     basis: Basis | None
     extrapolated: bool
+    doubtful: bool
+    """Whether it was counted with an interval that too little was seen for."""
 
 
 def sensitivity(
@@ -64,6 +66,7 @@ def sensitivity(
                     servers=option.fleet.servers if option and option.fleet else None,
                     basis=option.basis if option else None,
                     extrapolated=option.extrapolated if option else False,
+                    doubtful=option is not None and option.low is not None and not option.resolved,
                 )
             )
     return tuple(variations)

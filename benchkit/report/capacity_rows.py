@@ -164,7 +164,7 @@ def walls(answer: CapacityAnswer) -> Rows:
     """The three limits of a server."""
     lowest = answer.carried.limit
     return Rows(
-        ("limit", "requests/s", "95 % interval", "reached", "what it rests on"),
+        ("limit", "requests/s", "lies between", "reached", "what it rests on"),
         [
             (
                 _WALLS[wall.kind] + (" (sets the limit)" if wall is lowest else ""),

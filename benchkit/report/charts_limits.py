@@ -90,7 +90,9 @@ def limits(found: Capacity) -> Drawing:
             .mark_rule(strokeWidth=7, strokeDash=[1, 0], opacity=0.45)
             .encode(x="low:Q", x2="high:Q", y=y, color=color)
         )
-    notes = "thick: 95 % interval; hollow: not reached by any measured load"
+    notes = (
+        "thick: 95 % interval, or the loads between which it lies; hollow: not reached by any measured load"
+    )
     chart: Drawing = alt.layer(*layers).properties(
         width=theme.WIDTH,
         height=alt.Step(58),
