@@ -28,7 +28,7 @@ def lay_out(columns: Sequence[Column], notes: Sequence[str], tables: Sequence[Se
     if not columns or not columns[0].cells:
         return Section("<p>0 points.</p>", "0 points.")
     feet = "".join(f'<p class="bk-quiet">{escape(note)}</p>' for note in notes)
-    return Section("".join(map(_html, tables)) + feet, "\n".join([*_text(columns), *notes]))
+    return Section("".join(map(_html, tables)) + feet, "\n".join([*_text(columns), *map(printable, notes)]))
 
 
 def _html(columns: Sequence[Column]) -> str:
@@ -66,7 +66,7 @@ def _text(columns: Sequence[Column]) -> list[str]:
         at += width
     lines = [top.rstrip()]
     for row in range(-1, len(columns[0].cells)):
-        cells = [_plain(column.name if row < 0 else _aligned(column, row)) for column in columns]
+        cells = [printable(column.name if row < 0 else _aligned(column, row)) for column in columns]
         padded = (
             cell.rjust(width) if column.is_number else cell.ljust(width)
             for cell, width, column in zip(cells, widths, columns, strict=True)
@@ -79,7 +79,7 @@ def _aligned(column: Column, row: int) -> str:
     """A cell with room for a star where another of its column has one, so that digits stand under digits."""
     starred = any(cell.endswith(STAR) for cell in column.cells)
     cell = column.cells[row]
-    return _plain(cell) + (" " * len(STAR) if starred and not cell.endswith(STAR) else "")
+    return printable(cell) + (" " * len(STAR) if starred and not cell.endswith(STAR) else "")
 
 
 def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
@@ -92,5 +92,6 @@ def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
     return found
 
 
-def _plain(text: str) -> str:
+def printable(text: str) -> str:
+    """The text without what a terminal would obey."""
     return "".join(character if character.isprintable() else " " for character in text)

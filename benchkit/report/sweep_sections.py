@@ -15,6 +15,7 @@ from benchkit.report import sections, sweep_objectives
 from benchkit.report.again import parameters_yaml
 from benchkit.report.amounts import NONE, amount
 from benchkit.report.section import Section
+from benchkit.report.sweep_layout import printable
 from benchkit.report.sweep_loads import Load, in_order, loads, named
 
 _FILE: Final = "again.yaml"
@@ -47,7 +48,9 @@ def found(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) -> Sect
         for sentence in _sentences([load for load in every if load.series == name], slo)
     ]
     lines = [f"{name}: {text}" if name else text for name, text in told] or ["0 loads were measured."]
-    return Section(f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>", "\n".join(lines))
+    return Section(
+        f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>", "\n".join(map(printable, lines))
+    )
 
 
 def objectives(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) -> Section:
@@ -106,7 +109,9 @@ def remarks(sweep: SweepLike) -> Section:
             "<p>Every load was measured, in a steady state.</p>",
             "Every load was measured, in a steady state.",
         )
-    return Section(f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in told)}</ul>", "\n".join(told))
+    return Section(
+        f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in told)}</ul>", "\n".join(map(printable, told))
+    )
 
 
 def manifest(sweep: SweepLike) -> Section:
@@ -209,5 +214,5 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], feet: Sequence[
     ]
     return Section(
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}",
-        "\n".join([*lines, *feet]),
+        "\n".join(map(printable, [*lines, *feet])),
     )
