@@ -9,6 +9,7 @@ import altair as alt
 import pandas as pd
 
 from benchkit.analysis.capacity import Option
+from benchkit.analysis.capacity_sensitivity import Variation
 from benchkit.report import capacity_rows, theme
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
@@ -84,7 +85,7 @@ def sensitivity(found: Capacity) -> Drawing:
                 "factor": each.objective_factor,
                 "objective": _factor(each.objective_factor),
                 "servers": each.servers,
-                "text": "none" if each.servers is None else f"{each.servers:,}",
+                "text": _shown(each),
                 "basis": each.basis or "no load meets it",
                 "asked": each.target_factor == 1 and each.objective_factor == 1,
                 "objectives": "; ".join(each.objectives),
@@ -188,7 +189,12 @@ def _moves(table: pd.DataFrame) -> list[str]:
     told = [f"{here['text']} as asked"]
     told.append("none meets half the time" if pd.isna(stricter) else f"{stricter:,.0f} for half the time")
     told += [] if pd.isna(looser) else [f"{looser:,.0f} for twice the time"]
-    return [
-        ", ".join(told),
-        "as estimated; as measured where nothing can be estimated, which may be too many",
-    ]
+    doubt = "; ?: too little was seen to rely on it" if table["text"].str.endswith("?").any() else ""
+    how = f"as estimated; as measured where nothing can be estimated, which may be too many{doubt}"
+    return [", ".join(told), how]
+
+
+def _shown(each: Variation) -> str:
+    if each.servers is None:
+        return "none"
+    return f"{each.servers:,}" + ("?" if each.doubtful else "")
