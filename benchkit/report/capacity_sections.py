@@ -69,7 +69,7 @@ def over_time(found: Capacity) -> Section:
     table, told = capacity_rows.fleets(found), capacity_rows.start_up(found.days[0][1])
     profile = found.days[0][1].profile
     over = f"{profile.name}: {profile.hours:,.4g} hours, {profile.requests:,.0f} requests."
-    inside = "Inside: the minute's mean load is no more than the servers that serve by then carry."
+    inside = "Inside: the minute's mean load is no more than the servers that serve by then carry, spares among them."
     html = f"<p>{escape(over)}</p>{_table(table)}<p class='bk-quiet'>{escape(told)} {escape(inside)}</p>"
     return Section(html, f"{over}\n{aligned(table)}\n{told}\n{inside}")
 
