@@ -10,12 +10,20 @@ import nbformat
 import pytest
 from papermill.inspection import inspect_notebook
 
-from benchkit.parameters import CapacityParameters, RunParameters, ServingParameters, load_file, resolve
+from benchkit.parameters import (
+    CapacityParameters,
+    RunParameters,
+    ServingParameters,
+    SweepParameters,
+    load_file,
+    resolve,
+)
 
 ROOT = Path(__file__).parent.parent
 MODELS = {
     "serve_model": ServingParameters,
     "run_benchmark": RunParameters,
+    "sweep": SweepParameters,
     "capacity_analysis": CapacityParameters,
 }
 FILES = sorted((ROOT / "params").glob("*.yaml"))
