@@ -206,4 +206,9 @@ def _parts(records: Records, measured: Measured) -> tuple[Mapping[str, Mapping[s
 
 def kinds(found: list[Statistic]) -> list[str]:
     """What the bands of a chart mean, a sentence for each kind that is in it."""
-    return [MEANING[kind] for kind in dict.fromkeys(one.kind for one in found) if kind]
+    there: list[Kind] = [kind for kind in ("repeats", "interval", "independent") if _has(found, kind)]
+    return [f"other {MEANING[kind]}" if place else MEANING[kind] for place, kind in enumerate(there)]
+
+
+def _has(found: list[Statistic], kind: Kind) -> bool:
+    return any(one.kind == kind for one in found)
