@@ -104,12 +104,15 @@ def doctor(url: str, files: tuple[str, ...], pairs: tuple[tuple[str, str], ...],
 
 @main.command()
 def demo() -> None:
-    """Serve, measure and report on the embedded server, through the notebooks (in a checkout of benchkit)."""
+    """Serve, measure, sweep and count servers on the embedded engine, by the notebooks (in a checkout of benchkit)."""
     from benchkit.report.demo import demo as show
 
     made = show(lambda text: click.echo(text, err=True))
     click.echo(str(made.run))
-    click.echo(f"report: {shown(made.report)}")
+    click.echo(f"\n{made.capacity}\n")
+    click.echo(f"one run:           {shown(made.run_report)}")
+    click.echo(f"many loads:        {shown(made.sweep_report)}")
+    click.echo(f"how many servers?  {shown(made.capacity_report)}")
 
 
 @main.command()

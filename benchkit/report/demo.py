@@ -1,4 +1,4 @@
-"""The main job from end to end on the embedded server: serve, measure, report, all through the notebooks."""
+"""The whole job from end to end on the embedded server: serve, measure, sweep, and count servers, by the notebooks."""
 
 from __future__ import annotations
 
@@ -8,21 +8,28 @@ from typing import NamedTuple
 
 from benchkit.errors import ReportError
 from benchkit.parameters.sources import load_file
+from benchkit.records import sweeps
 from benchkit.records.project import in_project
+from benchkit.report.capacity_report import Capacity, capacity
 from benchkit.report.execute import execute, notebook_path, report_from_notebook
 from benchkit.report.run import Run, load_run
 from benchkit.serving.process import find_server, free_port, stop
+
+_PARTS = ("serve", "run", "sweep", "capacity")
 
 
 class Demo(NamedTuple):
     """What the demonstration leaves."""
 
     run: Run
-    report: Path
+    capacity: Capacity
+    run_report: Path
+    sweep_report: Path
+    capacity_report: Path
 
 
 def demo(say: Callable[[str], None]) -> Demo:
-    """Executes `serve_model` and `run_benchmark` through papermill with `params/demo_*.yaml`.
+    """Executes the four notebooks through papermill with `params/demo_*.yaml`.
 
     Args:
         say: told each step in a sentence.
@@ -30,21 +37,30 @@ def demo(say: Callable[[str], None]) -> Demo:
     Raises:
         ReportError: the parameter files are not there (benchkit was installed without its project), or a cell failed.
     """
-    serve, measure = (in_project(f"params/demo_{name}.yaml") for name in ("serve", "run"))
-    if not serve.is_file() or not measure.is_file():
+    files = {part: in_project(f"params/demo_{part}.yaml") for part in _PARTS}
+    missing = [file.name for file in files.values() if not file.is_file()]
+    if missing:
         raise ReportError(
-            f"{serve.parent} has no demo_serve.yaml and demo_run.yaml: run this in a checkout of benchkit"
+            f"{files['run'].parent} has no {', '.join(missing)}: run this in a checkout of benchkit"
         )
+    values = {part: load_file(file) for part, file in files.items()}
     port = free_port()
     folder = in_project("outputs/demo")
-    say(f"notebooks/serve_model.ipynb with {serve.name}: starting the embedded server on port {port}")
-    execute(notebook_path("serve_model"), folder / "serve_model.ipynb", {**load_file(serve), "port": port})
-    server = find_server(port)
+    say(f"notebooks/serve_model.ipynb with demo_serve.yaml: starting the embedded server on port {port}")
+    execute(notebook_path("serve_model"), folder / "serve_model.ipynb", {**values["serve"], "port": port})
+    url = find_server(port).url
     try:
-        values = {**load_file(measure), "url": server.url}
-        seconds = values.get("warmup_s", 3) + values.get("duration_s", 30)
-        say(f"notebooks/run_benchmark.ipynb with {measure.name}: {seconds:g} s of load, then the report")
-        report = report_from_notebook("run_benchmark", values)
+        seconds = values["run"].get("warmup_s", 3) + values["run"].get("duration_s", 30)
+        say(f"notebooks/run_benchmark.ipynb with demo_run.yaml: {seconds:g} s of load, then the report")
+        run_report = report_from_notebook("run_benchmark", {**values["run"], "url": url})
+        say(
+            f"notebooks/sweep.ipynb with demo_sweep.yaml: {2 + values['sweep']['points']} loads of some 20 s each"
+        )
+        sweep_report = report_from_notebook("sweep", {**values["sweep"], "url": url}, folder)
     finally:
         stop(port)
-    return Demo(load_run(report.parent), report)
+    source = str(sweeps.list_sweeps(in_project(str(values["sweep"].get("out", "outputs"))))[-1])
+    asked = {**values["capacity"], "sources": [source]}
+    say("notebooks/capacity_analysis.ipynb with demo_capacity.yaml: no load, only arithmetic")
+    capacity_report = report_from_notebook("capacity_analysis", asked, folder)
+    return Demo(load_run(run_report.parent), capacity(asked), run_report, sweep_report, capacity_report)
