@@ -24,9 +24,13 @@ ALPHA = 0.025
 """One-sided, for each of the two trends; both must be there."""
 GROWTH = 0.15
 """Least growth over the window, as a share of the mean: what is clear need not be much."""
+QUEUE = 3.0
+"""And as a number of requests: one or two more at the end are no queue."""
 BEHIND = 0.95
 """Answered over offered below which a growing number of requests in flight is enough by itself."""
 _FEWEST = 6
+_REQUESTS = 50
+"""Requests that must have come in what is tested: five a batch."""
 _LEAST_LATENCIES = 3.0
 """Mean latencies that must fit into what is tested: a load that has not gone through once is not steady yet."""
 
@@ -105,9 +109,9 @@ def saturation(records: Records) -> Saturation:
     """Whether requests piled up in a run; closed loops, whose number of requests is given, never do.
 
     What is tested is the window without the time that the first requests needed to go through the server once (one
-    mean latency), in ten batches. A load is saturated where requests in flight grow, by both the test and 15 % of their
-    mean, and either TTFT does too, or the server answers less than 95 % of what is offered. With several repeats the
-    worst of them counts.
+    mean latency), in ten batches. A load is saturated where requests in flight grow, by the test, by 15 % of their mean
+    and by three at least, and either TTFT does too, or the server answers less than 95 % of what is offered. With
+    several repeats the worst of them counts.
     """
     asked = records.manifest.get("parameters", {})
     if asked.get("load") not in ("constant", "poisson", "gamma"):
@@ -136,11 +140,17 @@ def _of_part(columns: RequestColumns, window: Window) -> Saturation:
     inside = (columns.scheduled >= start_ns) & (columns.scheduled < window.end_ns)
     ended = columns.ok & (columns.end >= start_ns) & (columns.end < window.end_ns)
     offered, answered = float(inside.sum()) / span_s, float(ended.sum()) / span_s
-    return judge(flying, waits, offered, answered, latencies=span_s * 1e9 / float(latency.mean()))
+    return judge(flying, waits, offered, answered, span_s=span_s, latency_s=float(latency.mean()) / 1e9)
 
 
 def judge(
-    flying: Trend | None, waits: Trend | None, offered: float, answered: float, *, latencies: float
+    flying: Trend | None,
+    waits: Trend | None,
+    offered: float,
+    answered: float,
+    *,
+    span_s: float,
+    latency_s: float,
 ) -> Saturation:
     """The verdict on two trends.
 
@@ -149,19 +159,23 @@ def judge(
         waits: of the time to first token.
         offered: requests due per second.
         answered: requests answered per second.
-        latencies: how many mean latencies the tested time holds.
+        span_s: the tested time.
+        latency_s: mean latency of a request.
     """
     facts = (flying, waits, offered, answered)
-    grows = flying is not None and _grows(flying)
+    grows = flying is not None and _grows(flying) and flying.slope_per_s * span_s > QUEUE
     slower = waits is not None and _grows(waits)
     behind = offered > 0 and answered < BEHIND * offered
-    if flying is not None and grows and (slower or behind):
+    enough = offered * span_s >= _REQUESTS
+    if flying is not None and enough and grows and (slower or behind):
         what = f"requests in flight grew by {100 * flying.growth:.0f} % over the window"
         how = f"TTFT by {100 * waits.growth:.0f} %" if slower and waits is not None else ""
         less = f"{answered:.3g} of {offered:.3g} requests/s were answered" if behind else ""
         return Saturation("saturated", " and ".join(filter(None, (what, how, less))), *facts)
-    if flying is None:
-        return Saturation("unclear", "too few requests to see a trend", *facts)
+    if flying is None or offered * span_s < _REQUESTS:
+        why = f"{offered * span_s:.0f} requests came while it was watched; {_REQUESTS} are needed to see a trend"
+        return Saturation("unclear", why, *facts)
+    latencies = span_s / latency_s
     if latencies < _LEAST_LATENCIES:
         why = (
             f"the window holds {latencies:.1f} mean latencies; {_LEAST_LATENCIES:g} are needed to see a trend"

@@ -71,13 +71,16 @@ def run(
 def report(source: str, files: tuple[str, ...], pairs: tuple[tuple[str, str], ...], out: str | None) -> None:
     """Make a report: from a stored run (its folder, or `latest`), without load, or by executing a notebook.
 
-    SOURCE is a run's folder or the beginning of its name, another tool's result file, which is imported, or the path
-    of a notebook, which is executed with the parameters given by -f and -p.
+    SOURCE is a run's or sweep's folder, the beginning of a run's name, another tool's result file, which is imported,
+    or the path of a notebook, which is executed with the parameters given by -f and -p.
     """
+    from benchkit.records import sweeps
     from benchkit.report import execute
 
     if source.endswith(".ipynb"):
         made = execute.report_from_notebook(source, values_of(files, pairs), out)
+    elif sweeps.is_sweep(Path(source)):
+        made = execute.report_from_sweep(source, out)
     else:
         made = execute.report_from_run(_kept(source), out)
     click.echo(shown(made))

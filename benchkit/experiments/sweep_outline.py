@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from benchkit.analysis.binomial import needed_for
 from benchkit.objectives import StatisticObjective, parse, singles
 from benchkit.parameters import SweepParameters
 
+_WIDTH = 88
 _AROUND_S = 4.0
 """Of a point beside its load, on a machine of two cores: the look before it, records, numbers."""
 _START_S = {"simulated": 1.0, "vllm": 90.0}
@@ -52,7 +54,7 @@ class SweepOutline:
         if self.cost is not None:
             lines.append(f"cost:     about {self.cost:.2f} at the price of one server")
         lines += [f"note:     {note}" for note in self.notes]
-        return "\n".join(lines)
+        return "\n".join(textwrap.fill(line, _WIDTH, subsequent_indent=" " * 10) for line in lines)
 
 
 def outline(sweep: SweepParameters) -> SweepOutline:

@@ -26,7 +26,7 @@ class CapacityParameters(ParameterGroup):
     sources: Annotated[tuple[str, ...], BeforeValidator(_texts, json_schema_input_type=list[str] | str)] = (
         Field(
             (),
-            description="Measured loads: folders of sweeps and runs, other tools' files, points tables; empty = latest.",
+            description="Measured loads: sweeps, runs, other tools' files, points tables; empty = latest.",
         )
     )
     slo: Objectives = Field(

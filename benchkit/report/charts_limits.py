@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _BOUNDARY: Final = "Where does one server miss its objective?"
 _LIMITS: Final = "What sets the limit of one server?"
 _WIDE: Final = 20.0
+_FAR: Final = 8.0
+"""Times the lowest limit: limits beyond are not drawn to scale."""
 _MOST_OBJECTIVES: Final = 4
 _STATES: Final = ["meets", "misses", "saturated, or full throughput"]
 _OTHERS: Final = "#5b8ec4"
@@ -57,9 +59,15 @@ def limits(found: Capacity) -> Drawing:
     lowest = found.answer.carried.limit
     table = pd.DataFrame([_row(wall, lowest) for wall in walls])
     order = list(table["name"])
-    top = 1.15 * max(table["rate"].max(), table["high"].max() if table["high"].notna().any() else 0.0)
+    # What lies far beyond would push all else against the axis: it stands at the edge, with its number.
+    edge = _FAR * float(table["rate"].min())
+    far = table["rate"] > edge
+    table.loc[far, "text"] += " ▸"
+    table.loc[far, ["low", "high"]] = float("nan")
+    table["at"] = table["rate"].clip(upper=edge)
+    top = 1.15 * max(table["at"].max(), table["high"].max() if table["high"].notna().any() else 0.0)
     x = alt.X(
-        "rate:Q", title="requests per second of one server", scale=alt.Scale(domain=[0, top], nice=False)
+        "at:Q", title="requests per second of one server", scale=alt.Scale(domain=[0, top], nice=False)
     )
     y = alt.Y("name:N", title=None, sort=order, axis=alt.Axis(labelFontSize=12, labelLimit=200))
     color = alt.Color("colour:N", scale=None)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from benchkit.errors import ReportError
 from benchkit.parameters.sources import load_file
-from benchkit.records import sweeps
 from benchkit.records.project import in_project
 from benchkit.report.capacity_report import Capacity, capacity
 from benchkit.report.execute import execute, notebook_path, report_from_notebook
@@ -56,11 +55,10 @@ def demo(say: Callable[[str], None]) -> Demo:
         say(
             f"notebooks/sweep.ipynb with demo_sweep.yaml: {2 + values['sweep']['points']} loads of some 20 s each"
         )
-        sweep_report = report_from_notebook("sweep", {**values["sweep"], "url": url}, folder)
+        sweep_report = report_from_notebook("sweep", {**values["sweep"], "url": url})
     finally:
         stop(port)
-    source = str(sweeps.list_sweeps(in_project(str(values["sweep"].get("out", "outputs"))))[-1])
-    asked = {**values["capacity"], "sources": [source]}
+    asked = {**values["capacity"], "sources": [str(sweep_report.parent)]}
     say("notebooks/capacity_analysis.ipynb with demo_capacity.yaml: no load, only arithmetic")
     capacity_report = report_from_notebook("capacity_analysis", asked, folder)
     return Demo(load_run(run_report.parent), capacity(asked), run_report, sweep_report, capacity_report)

@@ -14,8 +14,9 @@ from benchkit.errors import ParameterError, ReportError, RunNotFound
 from benchkit.records.paths import scrub_paths, scrub_text
 from benchkit.records.project import in_project, project_root
 from benchkit.report import notebook_file
-from benchkit.report.html import run_of, to_html
+from benchkit.report.html import run_of, sweep_of, to_html
 from benchkit.report.run import STORED_RUN_VARIABLE
+from benchkit.report.sweep import STORED_SWEEP_VARIABLE
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _SOURCES: Final = Path(__file__).resolve().parents[2]
@@ -92,8 +93,8 @@ def report_from_notebook(
     Args:
         notebook: a path, or the name of one of benchkit's own.
         parameters: values for its parameters cell.
-        out: folder for the two files. By default they are `report.ipynb` and `report.html` in the folder of
-            the run that the notebook made, and named after the notebook in `outputs/` when it made none.
+        out: folder for the two files. By default they are `report.ipynb` and `report.html` in the folder of the run
+            or sweep that the notebook made, and named after the notebook in `outputs/` when it made none.
 
     Raises:
         ParameterError: a cell refused a parameter.
@@ -103,9 +104,10 @@ def report_from_notebook(
     place = Path(out) if out is not None else in_project(str(parameters.get("out", "outputs")))
     executed = execute(source, place / f"{source.stem}.ipynb", parameters)
     run = run_of(executed)
-    if run is None or out is not None:
+    made = run or sweep_of(executed)
+    if made is None or out is not None:
         return to_html(executed, executed.with_suffix(".html"), run)
-    return to_html(executed.replace(run / "report.ipynb"), run / "report.html", run)
+    return to_html(executed.replace(made / "report.ipynb"), made / "report.html", run)
 
 
 def report_from_run(
@@ -130,6 +132,27 @@ def report_from_run(
     with _environment(STORED_RUN_VARIABLE, str(folder)):
         executed = execute(notebook_path(notebook), place / "report.ipynb", run.manifest["parameters"])
     return to_html(executed, place / "report.html", folder)
+
+
+def report_from_sweep(sweep_path: str | Path, out: str | Path | None = None) -> Path:
+    """Makes `report.ipynb` and `report.html` of a stored sweep, without any load, and gives the HTML's path.
+
+    Args:
+        sweep_path: the sweep's folder.
+        out: folder for the two files; the sweep's own when None.
+
+    Raises:
+        RunNotFound: no sweep lies there.
+        ReportError: a cell of the notebook failed.
+    """
+    from benchkit.records import sweeps
+
+    folder = Path(sweep_path).expanduser().resolve()
+    asked = sweeps.read(folder)["parameters"]
+    place = Path(out) if out is not None else folder
+    with _environment(STORED_SWEEP_VARIABLE, str(folder)):
+        executed = execute(notebook_path("sweep"), place / "report.ipynb", asked)
+    return to_html(executed, place / "report.html")
 
 
 def _failure(executed: Path, name: str, text: str) -> Exception:

@@ -21,13 +21,14 @@ import vl_convert
 
 from benchkit import __version__
 from benchkit.errors import RecordError, ReportError
+from benchkit.records import sweeps
 from benchkit.records.atomic import atomic_write
 from benchkit.records.project import in_project
 from benchkit.records.stored import StoredRun, load
 from benchkit.report import notebook_file, sections, theme
 from benchkit.report.body import Body, body
 from benchkit.report.renderer import VEGA_LITE
-from benchkit.report.section import RUN_MIME
+from benchkit.report.section import RUN_MIME, SWEEP_MIME
 
 _NUMBER_CELL: Final = re.compile(r"<td>(-?[\d,]*\.?\d+(?:e[+-]?\d+)?(?: (?:\*|%|ms|s))?)</td>")
 _NUMBER_HEAD: Final = re.compile(r"<th>(count|mean|std|min|max|value|p\d[\d.]*)</th>")
@@ -63,23 +64,36 @@ def run_of(notebook: Path) -> Path | None:
     Raises:
         ReportError: the notebook names a run that is not there.
     """
-    if (notebook.parent / "manifest.json").exists():
+    return _shown_by(notebook, RUN_MIME, "run", "manifest.json")
+
+
+def sweep_of(notebook: Path) -> Path | None:
+    """The folder of the sweep that an executed notebook shows; None when it shows none.
+
+    Raises:
+        ReportError: the notebook names a sweep that is not there.
+    """
+    return _shown_by(notebook, SWEEP_MIME, "sweep", sweeps.FILE_NAME)
+
+
+def _shown_by(notebook: Path, mime: str, noun: str, record: str) -> Path | None:
+    if (notebook.parent / record).exists():
         return notebook.parent
     for cell in notebook_file.read(notebook).cells:
         for output in cell.get("outputs", ()):
-            told = output.get("data", {}).get(RUN_MIME)
+            told = output.get("data", {}).get(mime)
             if told:
-                return _found(str(told["path"]), notebook)
+                return _found(str(told["path"]), notebook, noun, record)
     return None
 
 
-def _found(path: str, notebook: Path) -> Path:
-    """A run by its path in the project, or beside the notebook, where it was measured outside of one."""
+def _found(path: str, notebook: Path, noun: str, record: str) -> Path:
+    """A run or sweep by its path in the project, or beside the notebook, where it was measured outside of one."""
     for folder in (in_project(path, notebook.parent), in_project(path), notebook.parent / Path(path).name):
-        if (folder / "manifest.json").exists():
+        if (folder / record).exists():
             return folder
     raise ReportError(
-        f"{notebook.name} shows the run {Path(path).name}, which is neither in {path} nor beside it"
+        f"{notebook.name} shows the {noun} {Path(path).name}, which is neither in {path} nor beside it"
     )
 
 

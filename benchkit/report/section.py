@@ -7,6 +7,8 @@ from typing import Any, Final
 
 RUN_MIME: Final = "application/vnd.benchkit.run+json"
 """Names the run that a notebook shows, for those who find the notebook elsewhere."""
+SWEEP_MIME: Final = "application/vnd.benchkit.sweep+json"
+"""Names the sweep that a notebook shows."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -18,10 +20,13 @@ class Section:
     text: str
     run: str = ""
     """Where the run lies, relative to the project; a report finds it by that."""
+    sweep: str = ""
+    """Where the sweep lies, in the same way."""
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         bundle: dict[str, Any] = {"text/html": self.html, "text/plain": self.text}
-        return bundle | ({RUN_MIME: {"path": self.run}} if self.run else {})
+        bundle |= {RUN_MIME: {"path": self.run}} if self.run else {}
+        return bundle | ({SWEEP_MIME: {"path": self.sweep}} if self.sweep else {})
 
     def __repr__(self) -> str:
         return self.text

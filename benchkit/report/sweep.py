@@ -57,8 +57,10 @@ class Sweep:
         from benchkit.report import sweep_tables
 
         tables = sweep_tables.info(self.points).text, sweep_tables.stats(self.points).text
-        remarks = "\n".join(f"{label}: {why}" for label, why in self.remarks)
-        return "\n\n".join(filter(None, [*tables, remarks, self.answer]))
+        failed = [
+            f"{label}: {why}" for label, why in self.remarks if not why.startswith(("saturated", "held back"))
+        ]
+        return "\n\n".join(filter(None, [*tables, "\n".join(failed), self.answer]))
 
     @property
     def answer(self) -> str:

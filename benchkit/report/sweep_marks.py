@@ -132,4 +132,5 @@ def _apart(names: Sequence[str]) -> alt.Color | alt.ColorValue:
     """The curve's own colour where there are several, else the one that marks what went wrong."""
     if len(names) > 1:
         return color_of("series", names)
-    return alt.value(theme.MARK)
+    plain: alt.ColorValue = alt.ColorValue(theme.MARK)
+    return plain

@@ -10,6 +10,7 @@ from benchkit.analysis.knee import Output, knee
 from benchkit.analysis.points import LoadPoint
 from benchkit.analysis.slo import Evaluation, quantity
 from benchkit.analysis.slo_stated import evaluate_points
+from benchkit.records.paths import scrub_paths
 from benchkit.redaction import REDACTED
 from benchkit.report import sections, sweep_objectives
 from benchkit.report.again import parameters_yaml
@@ -104,14 +105,13 @@ def verdicts(points: Iterable[LoadPoint]) -> Section:
 def remarks(sweep: SweepLike) -> Section:
     """What is to be known of single loads? Saturation, what held the client back, what failed."""
     told = [f"{label}: {sentence}" for label, sentence in sweep.remarks]
+    place = getattr(sweep, "path", None)
+    where = scrub_paths(str(place)) if place is not None else ""
     if not told:
-        return Section(
-            "<p>Every load was measured, in a steady state.</p>",
-            "Every load was measured, in a steady state.",
-        )
-    return Section(
-        f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in told)}</ul>", "\n".join(map(printable, told))
-    )
+        text = "Every load was measured, in a steady state."
+        return Section(f"<p>{text}</p>", text, sweep=where)
+    items = "".join(f"<li>{escape(line)}</li>" for line in told)
+    return Section(f"<ul>{items}</ul>", "\n".join(map(printable, told)), sweep=where)
 
 
 def manifest(sweep: SweepLike) -> Section:
