@@ -16,7 +16,7 @@ from benchkit.records.stored import StoredRun
 from benchkit.serving.simulated.settings import settings_for
 
 if TYPE_CHECKING:
-    from benchkit.experiments.sweep import Sweeping
+    from benchkit.experiments.sweeping import Sweeping
 
 _BESIDE_S = 4.0
 """What a point takes beside warm-up and window: the look before it, records, numbers."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchkit.analysis.columns import read_columns
 from benchkit.analysis.events import gaps_ns
 from benchkit.analysis.metrics import Window, per_request
-from benchkit.records.chunks import Chunks
+from benchkit.analysis.points import Records as Stored
 from benchkit.records.kinds import Phase
 
 POINTS: Final = 500
@@ -21,21 +21,6 @@ NS: Final = 1e9
 MS: Final = 1e6
 
 Floats = NDArray[np.float64]
-
-
-class Stored(Protocol):
-    """What a chart reads of a run; `benchkit.records.stored.StoredRun` has it."""
-
-    manifest: dict[str, Any]
-
-    @property
-    def summary(self) -> dict[str, Any]: ...  # noqa: D102
-    @property
-    def requests(self) -> pd.DataFrame: ...  # noqa: D102
-    @property
-    def telemetry(self) -> pd.DataFrame: ...  # noqa: D102
-    @property
-    def chunks(self) -> Chunks: ...  # noqa: D102
 
 
 class HasStored(Protocol):
