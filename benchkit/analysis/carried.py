@@ -21,6 +21,9 @@ from benchkit.analysis.points import LoadPoint
 from benchkit.analysis.server_readings import PrefixHits, prefix_hits_of
 from benchkit.objectives import Objective, Single, singles
 
+_WIDEST = 0.5
+"""Lower end of an interval over the estimate below which the interval says no more than that little was seen."""
+
 
 @dataclass(frozen=True, slots=True)
 class EstimatedRate:
@@ -121,17 +124,24 @@ def _estimated(walls: Sequence[Wall], lowest: Boundary) -> EstimatedRate:
     """The boundary, unless saturation or memory stands below it."""
     others = [wall for wall in walls if wall.kind != "objective" and wall.reached and wall.rate is not None]
     wall = min(others, key=lambda each: each.rate or math.inf, default=None)
+    wide = lowest.low is not None and lowest.low < _WIDEST * lowest.rate
+    sure = None if wide else lowest.low
     if wall is None or wall.rate is None or wall.rate >= lowest.rate:
+        reach = (
+            f"its 95 % interval reaches down to {lowest.low:.2g} requests/s, too far to count with"
+            if wide
+            else ""
+        )
         return EstimatedRate(
             lowest.rate,
-            lowest.low,
-            lowest.high,
+            sure,
+            None if wide else lowest.high,
             "objective",
             lowest.extrapolated,
-            lowest.resolved,
-            lowest.note,
+            lowest.resolved and not wide,
+            "; ".join(filter(None, [reach, lowest.note])),
         )
-    low = wall.low if lowest.low is None or wall.low is None else min(wall.low, lowest.low)
+    low = wall.low if sure is None or wall.low is None else min(wall.low, sure)
     return EstimatedRate(
         wall.rate, low, wall.high, wall.kind, extrapolated=False, resolved=low is not None, note=wall.evidence
     )
