@@ -262,3 +262,23 @@ async def test_settling_compares_with_an_idle_server_where_it_tells_no_queue(scr
         settler.close()
     assert found.by == "probe"
     assert found.empty
+
+
+@pytest.mark.slow
+async def test_a_search_measures_loads_on_both_sides_of_its_answer(tmp_path):
+    """An adaptive sweep starts from what the server takes at most, and ends with the load that meets the objective."""
+    told = []
+    asked = sweep_of(
+        tmp_path, sweep="adaptive", slo="p90 ttft < 60ms", budget_s=26.0, input_tokens=16, output_tokens=4,
+        output_tokens_spread=0.5, server_args={"max_num_seqs": 1},
+    )  # fmt: skip
+    folder = await measure_sweep(asked, SweepHooks(on_stage=told.append))
+    manifest = sweeps.read(folder)
+    assert manifest["status"] == "complete"
+    assert [point["load"] for point in manifest["points"][:2]] == ["synchronous", "throughput"]
+    rates = [point["rate"] for point in manifest["points"][2:]]
+    low, high = manifest["search"]["bracket"]
+    assert min(rates) <= (low or min(rates)) <= (high or max(rates)) <= max(rates)
+    assert manifest["search"]["points"] == len(rates) >= 3
+    assert "server time" in manifest["search"]["text"]
+    assert any("searching; it takes" in text for text in told)
