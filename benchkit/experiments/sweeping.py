@@ -259,11 +259,18 @@ class Sweeping:
         total = 0 if p.sweep == "adaptive" else each * len(p.cells)
         done = sum(known.status == "complete" for known in self.points)
         mean_s = sum(self._took_s) / len(self._took_s) if self._took_s else None
-        left_s = None if mean_s is None or not total else mean_s * (total - done)
+        left_s = None if mean_s is None or not total else mean_s * (total - done) + self._starts_left_s(point)
         cell = f" ({_named(point.cell)})" if point.cell else ""
         self._hooks.on_point(
             SweepProgress(done + 1, total, point.label + cell, time.monotonic() - self._began_s, left_s)
         )
+
+    def _starts_left_s(self, point: SweepPoint) -> float:
+        """Seconds that the servers of the cells after this point's will take to start, as long as those so far."""
+        cells = self.parameters.cells
+        took = [cell["startup_s"] for cell in self._manifest["cells"] if "startup_s" in cell]
+        later = len(cells) - 1 - cells.index(point.cell) if point.cell in cells else 0
+        return later * sum(took) / len(took) if took else 0.0
 
     def _write(self, **changes: Any) -> None:
         self._manifest |= {"points": [point.as_dict() for point in self.points], **changes}

@@ -136,16 +136,19 @@ def _panel(
     table = _table(values)
     names = list(dict.fromkeys(table[by]))
     high = float(table["value"].max())
-    least = float(table["value"].min())
+    # A logarithmic axis has no place for nothing: what is 0 is drawn on its floor.
+    positive = table["value"][table["value"] > 0]
+    least = float(positive.min()) if len(positive) else 0.0
     wide = high > _WIDE * max(least, 1e-3)
     shown = [limit for limit in limits if limit.bound <= 2 * high]
     top = 1.1 * max(float(table[["value", "high"]].max().max()), *(limit.bound for limit in shown), 0.0)
     bottom = 0.8 * max(least, 1e-3) if wide else 0.0
+    table["drawn"] = table["value"].clip(lower=bottom)
     scale = alt.Scale(type="log" if wide else "linear", domain=[bottom, top], nice=False)
     right = 1.04 * max([float(table["at"].max()), float(off["at"].max() if len(off) else 0.0)])
     x = alt.X("at:Q", title=ANSWERED, scale=alt.Scale(domain=[0, right], nice=False))
     y = alt.Y(
-        "value:Q",
+        "drawn:Q",
         title=axis + (", logarithmic" if wide else ""),
         scale=scale,
         axis=alt.Axis(format=",.6~g", tickCount=6, values=wide_ticks(bottom, top) if wide else alt.Undefined),

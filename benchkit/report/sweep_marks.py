@@ -15,7 +15,7 @@ from benchkit.report.sweep_loads import Load
 ANSWERED: Final = "requests answered per second"
 _DASHES: Final = ([1, 0], [7, 3], [2, 2])
 _SHAPES: Final = ("circle", "square", "diamond", "triangle-down")
-_COLOURS: Final = 4
+_COLOURS: Final = 8
 _SHOWN_LINES: Final = 4
 
 
@@ -49,7 +49,7 @@ def lines(table: pd.DataFrame, field: str, names: Sequence[str], **encodings: An
 
 def shapes(field: str, names: Sequence[str]) -> alt.Shape:
     """The shape of each curve's points."""
-    chosen = [_SHAPES[at % len(_SHAPES)] for at in range(len(names))]
+    chosen = [_SHAPES[(at // _COLOURS + at) % len(_SHAPES)] for at in range(len(names))]
     return alt.Shape(f"{field}:N", scale=alt.Scale(domain=list(names), range=chosen), legend=None)
 
 

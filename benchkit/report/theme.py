@@ -14,8 +14,14 @@ MARK: Final = "#c8321f"
 """Marks what went wrong; legible on white and on black."""
 
 # Neighbours differ in lightness as well as in hue, so that they stay apart in grey and for colour-blind eyes.
-_SERIES: Final = ["#1b4f8a", "#e08a00", "#8f2d56", "#7cc0ec"]
-_SERIES_DARK: Final = ["#8ec5ff", "#d07a1c", "#f0a8c8", "#4f93d6"]
+_SERIES: Final = [
+    *("#1b4f8a", "#e08a00", "#8f2d56", "#7cc0ec"),
+    *("#2e7d5b", "#c79bd8", "#6b4f2f", "#a9b43a"),
+]
+_SERIES_DARK: Final = [
+    *("#8ec5ff", "#d07a1c", "#f0a8c8", "#4f93d6"),
+    *("#7fd1a8", "#9a6fb0", "#d3b48c", "#7d8a2a"),
+]
 _STAGES: Final = ["#cdd3db", "#7b3f98", "#f2a93b", "#1b4f8a"]
 _STAGES_DARK: Final = ["#59626e", "#b784d6", "#f2b75a", "#4f93d6"]
 
