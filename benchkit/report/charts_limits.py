@@ -66,9 +66,7 @@ def limits(found: Capacity) -> Drawing:
     table.loc[far, ["low", "high"]] = float("nan")
     table["at"] = table["rate"].clip(upper=edge)
     top = 1.15 * max(table["at"].max(), table["high"].max() if table["high"].notna().any() else 0.0)
-    x = alt.X(
-        "at:Q", title="requests per second of one server", scale=alt.Scale(domain=[0, top], nice=False)
-    )
+    x = alt.X("at:Q", title="requests per second of one server", scale=alt.Scale(domain=[0, top], nice=False))
     y = alt.Y("name:N", title=None, sort=order, axis=alt.Axis(labelFontSize=12, labelLimit=200))
     color = alt.Color("colour:N", scale=None)
     stems = (

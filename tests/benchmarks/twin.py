@@ -212,7 +212,11 @@ def main() -> None:
             )
         alone = [run for run in map(benchkit.load_run, sorted((options.out / "calibration").glob("*-calibrate-*")))
                  if run.manifest["parameters"]["load"] == "synchronous"]  # fmt: skip
-        normal = float(np.mean([step_ms(run) for run in alone])) if alone else yardstick(url, options.out / "runs", 1)
+        normal = (
+            float(np.mean([step_ms(run) for run in alone]))
+            if alone
+            else yardstick(url, options.out / "runs", 1)
+        )
         rows = []
         for seed, (name, load) in enumerate(LOADS.items(), start=int(time.time())):
             if options.only not in name:
