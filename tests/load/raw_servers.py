@@ -71,9 +71,10 @@ class Peer:
             self.send(answer)
 
     def wait_closed(self) -> None:
-        """Reads until the client closes."""
-        while self._more():
-            self.pending.clear()
+        """Reads until the client closes; one that closes with something unread resets the connection."""
+        with contextlib.suppress(ConnectionError):
+            while self._more():
+                self.pending.clear()
 
     def reset(self) -> None:
         """Ends the connection by a reset."""
