@@ -19,8 +19,12 @@ SPAN = 1.25
 """Loads up to this factor from the boundary enter its fit: over wider ranges the logit is no line."""
 _LOG_SPAN = math.log(SPAN)
 _SPANS = (SPAN, 1.5, 2.5)
-"""Wider ones only where misses near by do not grow with the load, which is chance or too little data."""
-BURSTS = 10
+"""Wider ones only where misses near by do not surely grow with the load, which is chance or too little data."""
+_SAME = 1e-3
+"""Loads that differ by less are one, through which no line goes."""
+_MEMORIES = 5
+"""A sample shorter than so many memories of its run is no steady load."""
+BURSTS = 25
 """Separate bursts of misses below which a boundary is called unresolved."""
 
 Method = Literal["local logit fit", "interpolated"]
@@ -111,21 +115,23 @@ def fit_boundary(samples: Sequence[Sample], *, objective: str = "", statistic: s
     Returns:
         None where the samples do not say that misses grow with the load, or where there are fewer than two loads.
     """
-    used = [sample for sample in samples if sample.count]
-    if len({sample.rate for sample in used}) < 2:
-        return None
+    used = [sample for sample in samples if sample.count and sample.count >= _MEMORIES * sample.memory]
     x = np.log([sample.rate for sample in used])
+    if not used or float(np.ptp(x)) < _SAME:
+        return None
     start = _first_guess(x, used, used[0].allowed)
+    fits = []
     for span in _SPANS:
         centre = _settled(x, used, start, math.log(span))
         found = _boundary(x, used, centre, math.log(span), objective, statistic)
-        if found is not None:
+        if found is not None and found.low is not None and not found.extrapolated:
             return found
-    return None
+        fits.append(found)
+    return min((fit for fit in fits if fit is not None), key=lambda fit: fit.extrapolated, default=None)
 
 
 def _settled(x: Floats, used: Sequence[Sample], centre: float, span: float) -> float:
-    """The boundary by the samples near a first guess, by those near that, and so on until they stay the same."""
+    """A boundary by the samples near a first guess, then by those near that, until they stay the same."""
     tried = set[bytes]()
     near = _near(x, centre, span)
     while near.tobytes() not in tried:
@@ -190,7 +196,7 @@ def _near(x: Floats, centre: float, span: float) -> Flags:
         if side.any() and not (side & near).any():
             distance = np.where(side, np.abs(x - centre), np.inf)
             near |= distance <= distance.min() + 1e-9
-    if np.unique(x[near]).size < 2:
+    if np.ptp(x[near]) < _SAME:
         distance = np.where(near, np.inf, np.abs(x - centre))
         near |= distance <= distance.min() + 1e-9
     return near

@@ -17,6 +17,8 @@ COSINES = 8
 """Of each sample's misses, from the slowest on: what they hold beyond chance is the bursts' doing."""
 _SHORTEST = 8 * COSINES
 _CONFIDENCE = 0.95
+_RIDGE = 1e-9
+"""Keeps a line through shares of exactly 0 or 1 from having no curvature at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def _firth(design: Floats, hits: Floats, counts: Floats) -> tuple[Floats, Floats
     for _ in range(100):
         shares = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
         spread = np.maximum(counts * shares * (1 - shares), 1e-12)
-        information = design.T @ (spread[:, None] * design)
+        information = design.T @ (spread[:, None] * design) + _RIDGE * np.eye(2)
         leverages = spread * np.einsum("ij,jk,ik->i", design, _inverse(information), design)
         step = np.linalg.solve(information, design.T @ (hits - counts * shares + leverages * (0.5 - shares)))
         step *= min(1.0, 2.0 / max(1e-12, float(np.abs(design @ step).max())))

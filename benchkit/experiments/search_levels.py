@@ -21,6 +21,7 @@ MEMORIES = 20
 _MISSES = 5
 """Misses to expect where just the allowed share missed: with fewer, a share says nothing of a percentile."""
 _TRIES = 3
+_SOME = 100
 _PLAIN = 0.001
 """Chance below which a load that seems to fail is not asked any further."""
 
@@ -78,13 +79,19 @@ class Level:
         return "meets" if objective.holds(sum(values) / len(values)) else "fails"
 
     def plainly_fails(self, objectives: Sequence[Single]) -> bool:
-        """Whether so many misses would be most unlikely at the boundary, each memory taken for one observation."""
+        """Whether so many misses would be most unlikely at the boundary.
+
+        More than half where few may miss, whatever the memory (where requests pile up it is as long as the run); else
+        by the binomial distribution, each memory taken for one observation.
+        """
         return any(self._plainly_fails(objective) for objective in objectives)
 
     def _plainly_fails(self, objective: Single) -> bool:
         found = self.samples.get(objective)
         if not found:
             return False
+        if any(sample.count >= _SOME and sample.share >= (1 + sample.allowed) / 2 for sample in found):
+            return True
         count = max(1.0, sum(sample.count for sample in found) / self.memory)
         missed = sum(int(sample.misses.sum()) for sample in found) / self.memory
         if missed <= count * found[0].allowed:

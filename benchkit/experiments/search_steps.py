@@ -18,12 +18,17 @@ Phase = Literal["bracket", "refine"]
 
 _NEAR = 1.3
 """High over low of a bracket from which on a fit says more than verdicts do."""
-_APART = math.log(1.1)
-"""From the estimate to the loads below and above it: far enough to show the slope, near enough for a line."""
-_STEEPEST = 12.0
-"""Steepness beyond which an estimate of it is not believed while a search goes on."""
+_BELOW, _ABOVE = math.log(0.97), math.log(1.12)
+"""From the estimate to the loads measured round it. The lower one tells where the boundary is, best when it is close;
+the upper one, where misses are many, tells the slope at little cost. Far below, hardly anyone misses."""
+_SHARE_BELOW, _SHARE_UNSURE = 0.7, 0.5
+"""Of the requests; the second while the slope is not sure."""
+_SLACK = 1.05
+_CLOSE = 1.15
+"""High over low below which bisecting further leads nowhere."""
+_MOST_ASKED = 5
 _MOST_LEVELS = 14
-_GROWTH = (0.3, 1.0)
+_GROWTH = (0.3, 0.45)
 """What one more measurement adds, as a share of the requests that the fit rests on: least and most."""
 
 
@@ -110,9 +115,12 @@ class Steps:
         opened = [level for level in self.levels.values() if level.verdict(self.ask.objectives) == "open"]
         if opened and not self._refined:
             return self._more(opened[-1])
-        if not self._refined and found.ratio > _NEAR:
+        estimate = self.boundary
+        if found.ratio > _NEAR and not self._refined:
             return self._bisect(found)
-        return self._refine(found)
+        if estimate is None:
+            return self._bisect(found) if found.ratio > _CLOSE else self._again(found)
+        return self._refine(found, estimate)
 
     def take(self, probe: Probe, point: LoadPoint) -> None:
         """What was measured."""
@@ -206,10 +214,7 @@ class Steps:
         nearest = min(calm, key=lambda level: abs(math.log(level.load / load)), default=None)
         return nearest.wanted(self.ask.objectives) if nearest else 0.0
 
-    def _refine(self, found: Bracket) -> Probe | None:
-        estimate = self.boundary
-        if estimate is None:
-            return self._again(found)
+    def _refine(self, found: Bracket, estimate: Boundary) -> Probe | None:
         half = estimate.half_width
         if self._is_enough(estimate):
             return None
@@ -218,16 +223,20 @@ class Steps:
         wanted = 2.0 if half is None else (half / self.ask.half_width) ** 2
         count = estimate.requests * min(max(wanted - 1, _GROWTH[0]), _GROWTH[1])
         said = "no interval yet" if half is None else f"half-width {100 * half:.0f} %"
-        return self._apart(estimate.rate, count, said)
+        centre = estimate.rate
+        if half is None and found.is_closed:
+            # Without an interval the verdicts know better.
+            centre = min(max(centre, found.low / _SLACK), found.high * _SLACK)
+        return self._apart(centre, count, said, _SHARE_UNSURE if half is None else _SHARE_BELOW)
 
     def _again(self, found: Bracket) -> Probe | None:
         """Where no line rises through what was seen, the verdict that the bracket hangs on is asked for again."""
-        doubted = self.levels.get(found.high) or self.levels[max(self.levels)]
-        if len(doubted.points) > len(self._refined) + 1:
-            return self._apart(math.sqrt(found.low * doubted.load), 0.0, "nothing to fit yet")
-        return self._probe(
-            doubted.load, 2.0 * doubted.count, "refine", "nothing to fit yet: does it really fail?"
-        )
+        doubted = self.levels[found.high]
+        if len(doubted.points) < _MOST_ASKED and not doubted.plainly_fails(self.ask.objectives):
+            return self._probe(
+                doubted.load, 2.0 * doubted.count, "refine", "nothing to fit yet: does it really fail?"
+            )
+        return self._apart(math.sqrt(found.low * found.high), 0.0, "nothing to fit yet", _SHARE_UNSURE)
 
     def _is_enough(self, estimate: Boundary) -> bool:
         half = estimate.half_width
@@ -243,24 +252,18 @@ class Steps:
         count = max(level.wanted(self.ask.objectives) for level in self.levels.values())
         return self._probe(load, count, "bracket", f"about {estimate.rate:.4g}")
 
-    def _apart(self, centre: float, count: float, said: str) -> Probe | None:
+    def _apart(self, centre: float, count: float, said: str, share_below: float) -> Probe | None:
         """A load beside the estimate, on the side that is seen less well for what it can tell."""
         below, above = self._seen(centre)
-        # Where misses are rarer, as many requests tell less.
-        share_below = 1 / (1 + math.exp(-min(_STEEPEST, self._steepness()) * _APART))
         lower = below * (1 - share_below) <= above * share_below
         last = [load < centre for load in self._refined[-2:]]
         if len(last) == 2 and last[0] == last[1]:
             lower = not last[0]
-        load = centre * math.exp(-_APART if lower else _APART)
+        load = centre * math.exp(_BELOW if lower else _ABOVE)
         measured = sorted(self.levels)
         load = min(max(load, measured[0] / SPAN), measured[-1] * SPAN)
         count = max(count, 2 * self._wanted_at(load))
         return self._probe(load, count, "refine", f"{said}: {'below' if lower else 'above'} {centre:.4g}")
-
-    def _steepness(self) -> float:
-        estimate = self.boundary
-        return estimate.steepness or 0.0 if estimate else 0.0
 
     def _seen(self, centre: float) -> tuple[int, int]:
         """Requests at loads within 25 % below and above a load."""
