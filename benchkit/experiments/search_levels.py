@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from scipy import special
@@ -38,7 +38,9 @@ class Level:
         """Adds a point at this load."""
         self.points.append(point)
         for objective, found in samples_of(point, objectives).items():
-            self.samples.setdefault(objective, []).extend(sample for sample in found if sample.count)
+            # What varies in a closed loop is its number of streams.
+            each = found if point.is_open_loop else [replace(sample, rate=self.load) for sample in found]
+            self.samples.setdefault(objective, []).extend(sample for sample in each if sample.count)
 
     @property
     def count(self) -> int:

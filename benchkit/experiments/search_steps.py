@@ -27,7 +27,7 @@ _SLACK = 1.05
 _CLOSE = 1.15
 """High over low below which bisecting further leads nowhere."""
 _MOST_ASKED = 5
-_MOST_LEVELS = 14
+_MOST_LEVELS, _MOST_MEASUREMENTS = 14, 80
 _GROWTH = (0.3, 0.45)
 """What one more measurement adds, as a share of the requests that the fit rests on: least and most."""
 
@@ -111,6 +111,11 @@ class Steps:
 
     def next(self) -> Probe | None:
         """The next measurement; None when the search is over, see ``note`` for why."""
+        if len(self.points) >= _MOST_MEASUREMENTS:
+            self.note = (
+                f"no answer after {_MOST_MEASUREMENTS} measurements: longer ones are needed ('probe_s')"
+            )
+            return None
         found = bracket(self.levels.values(), self.ask.objectives)
         opened = [level for level in self.levels.values() if level.verdict(self.ask.objectives) == "open"]
         if opened and not self._refined:
@@ -262,6 +267,8 @@ class Steps:
         load = centre * math.exp(_BELOW if lower else _ABOVE)
         measured = sorted(self.levels)
         load = min(max(load, measured[0] / SPAN), measured[-1] * SPAN)
+        if self.ask.streams:
+            load = math.floor(load) if lower else math.ceil(load)
         count = max(count, 2 * self._wanted_at(load))
         return self._probe(load, count, "refine", f"{said}: {'below' if lower else 'above'} {centre:.4g}")
 
