@@ -83,7 +83,10 @@ class Queue(threading.Thread):
         """Until ``stop``."""
         with httpx.Client() as client:
             while not self._over.wait(0.5):
-                page = list(parse(client.get(self._url + "/metrics").text))
+                try:
+                    page = list(parse(client.get(self._url + "/metrics").text))
+                except httpx.TransportError:  # a kept connection that the server closed just then
+                    continue
                 names = ("num_requests_running", "num_requests_waiting", "prefix_cache_queries",
                          "prefix_cache_hits", "num_preemptions")  # fmt: skip
                 self.rows.append((time.monotonic_ns(), *(value_of(page, name) for name in names)))
@@ -147,9 +150,12 @@ def yardstick(url: str, out: Path, seed: int) -> float:
 
 def at_pace(settings: Any, pace: float) -> Any:
     """The twin on a machine on which everything takes so many times as long."""
-    names = [field.name for field in dataclasses.fields(settings)
-             if field.name.startswith(("step_", "api_us", "stream_us"))
-             and field.name != "step_free_tokens"]  # fmt: skip
+    names = [
+        field.name
+        for field in dataclasses.fields(settings)
+        if field.name.startswith(("step_", "api_us", "stream_us")) and field.name.endswith(("_us", "_per_token",
+            "_per_request", "_per_pair", "_per_prompt_token"))
+    ]  # fmt: skip
     return dataclasses.replace(settings, **{name: pace * getattr(settings, name) for name in names})
 
 
