@@ -217,7 +217,7 @@ class ServingParameters(ParameterGroup):
     )
     twin: str = Field(
         "",
-        description="Preset file to write for a twin of this server, from some minutes of short loads; empty = none (notebook).",
+        description="Preset file to write for a twin of this server, from short loads; empty = none (notebook).",
     )
 
     @property
