@@ -82,7 +82,7 @@ class Boundary:
     """Whether enough was seen to rely on the interval."""
     note: str
     elasticity_of: str = ""
-    """A statistic such as ``p99 ttft``, or ``share of misses``."""
+    """A statistic such as ``p99 ttft``, or ``misses`` where a share is bounded."""
     steepness: float | None = None
     """Per cent by which the odds of a miss grow with one per cent more load; None unless fitted."""
     inflation: float | None = None
@@ -227,4 +227,4 @@ def _with_elasticity(found: Boundary, inside: Sequence[Sample], line: LogitLine,
             found, elasticity=float(np.polyfit(places, values, 1, w=weights)[0]), elasticity_of=statistic
         )
     allowed = inside[0].allowed
-    return replace(found, elasticity=line.slope * (1 - allowed), elasticity_of="share of misses")
+    return replace(found, elasticity=line.slope * (1 - allowed), elasticity_of="misses")

@@ -120,7 +120,7 @@ def test_an_attainment_is_fitted_and_says_what_grows():
     """Attainment is a share of requests: 1 % more load brings so many per cent more misses."""
     points = [exponential(8.0, 0.02, 20_000, 1), exponential(12.0, 0.12, 20_000, 2)]
     found = boundary_of(points, parse("attainment(ttft < 100ms) > 95%"))
-    assert found.elasticity_of == "share of misses"
+    assert found.elasticity_of == "misses"
     assert found.elasticity == pytest.approx(np.log(0.12 / 0.02) / np.log(12 / 8), rel=0.2)
 
 
