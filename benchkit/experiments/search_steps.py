@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchkit.analysis.boundary import SPAN, Boundary, Sample, fit_boundary
+from benchkit.analysis.boundary import SPAN, Boundary, fit_boundary
 from benchkit.analysis.boundary_points import boundary_of, statistic_name
 from benchkit.analysis.points import LoadPoint
 from benchkit.errors import InvalidParameter
@@ -277,8 +277,3 @@ class Steps:
         near = [level for level in self.levels.values() if 1 / SPAN <= level.load / centre <= SPAN]
         below = sum(level.count for level in near if level.load < centre)
         return below, sum(level.count for level in near) - below
-
-
-def samples_in(steps: Steps, objective: Single) -> list[Sample]:
-    """Every sample of an objective that a search has."""
-    return [sample for level in steps.levels.values() for sample in level.samples.get(objective, [])]
