@@ -34,8 +34,8 @@ def predict(
         block_size: tokens a block of the engine's cache.
 
     Returns:
-        One row a request that was sent: ``phase``, ``outcome``, ``tokens``; ``ttft_ms``, ``latency_ms`` as measured,
-        ``ttft_said_ms``, ``latency_said_ms`` as predicted.
+        One row a request that was sent: ``phase``, ``outcome``, ``tokens``; ``sent_ms`` since the first was sent,
+        ``ttft_ms``, ``latency_ms`` as measured, ``sent_said_ms``, ``ttft_said_ms``, ``latency_said_ms`` as predicted.
     """
     sent = requests[requests.sent_ns.notna()].sort_values("sent_ns").reset_index(drop=True)
     outputs = sent.output_tokens.fillna(sent.wanted_output_tokens).astype(int).to_numpy()
@@ -54,6 +54,8 @@ def predict(
             "phase": sent.phase,
             "outcome": sent.outcome,
             "tokens": outputs,
+            "sent_ms": due / 1e6,
+            "sent_said_ms": said.arrived_ns / 1e6,
             "ttft_ms": (sent.first_token_ns - sent.sent_ns).astype(float) / 1e6,
             "latency_ms": (sent.last_token_ns - sent.sent_ns).astype(float) / 1e6,
             "ttft_said_ms": said.ttft_ns / 1e6,

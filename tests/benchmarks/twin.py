@@ -9,7 +9,8 @@ With ``--preset`` the twin of an earlier run is used.
 The pace of a shared machine drifts by a tenth and more from one minute to the next, the server with it. So a short
 yardstick (one request at a time) runs before and after each load: ``pace`` is how long its steps took beside those of
 the calibration. Errors are given as they are, and for a twin of which every time is multiplied by it (``paced``).
-Meanwhile the server's queue is read twice a second: a page costs a loaded vLLM up to a third of one.
+The queues are compared ten times a second, as tokens show them from outside: requests between their first token and
+their last, and those before it. A page of ``/metrics`` cannot tell them here: under load it comes seconds late, if at all.
 """
 
 import argparse
@@ -19,7 +20,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ from benchkit.analysis.prediction import errors, predict
 from benchkit.experiments.calibrate import calibrate
 from benchkit.serving import vllm
 from benchkit.serving.simulated.settings import settings_for
-from benchkit.simulator.requests import Emission, EngineRequest
 from benchkit.telemetry.prometheus import parse
 
 MODEL = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 12,
@@ -70,58 +69,18 @@ def slower_model() -> Path:
     return folder
 
 
-class Queue(threading.Thread):
-    """Reads running, waiting and the prefix cache's counters twice a second."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(daemon=True)
-        self.rows: list[tuple[float, ...]] = []
-        self._url = url
-        self._over = threading.Event()
-
-    def run(self) -> None:
-        """Until ``stop``."""
-        with httpx.Client() as client:
-            while not self._over.wait(0.5):
-                try:
-                    page = list(parse(client.get(self._url + "/metrics").text))
-                except httpx.TransportError:  # a kept connection that the server closed just then
-                    continue
-                names = ("num_requests_running", "num_requests_waiting", "prefix_cache_queries",
-                         "prefix_cache_hits", "num_preemptions")  # fmt: skip
-                self.rows.append((time.monotonic_ns(), *(value_of(page, name) for name in names)))
-
-    def stop(self) -> np.ndarray[Any, Any]:
-        """Ends it; gives the rows."""
-        self._over.set()
-        self.join()
-        return np.array(self.rows)
+def counters(url: str) -> dict[str, float]:
+    """What the server has counted so far; asked while it is idle."""
+    page = list(parse(httpx.get(url + "/metrics", timeout=60).text))
+    return {
+        name: value_of(page, name)
+        for name in ("prefix_cache_queries", "prefix_cache_hits", "num_preemptions")
+    }
 
 
 def value_of(page: Any, name: str) -> float:
     """The sum of a metric's samples, whichever of its two spellings is there."""
     return sum(sample.value for sample in page if sample.name in {f"vllm:{name}", f"vllm:{name}_total"})
-
-
-class Watched:
-    """An engine whose queue is noted at each step."""
-
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
-        self.history: list[tuple[int, int, int]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
-
-    def submit(self, request: EngineRequest, now_ns: int) -> None:
-        """See ``Engine``."""
-        self._engine.submit(request, now_ns)
-
-    def advance(self, now_ns: int) -> list[Emission]:
-        """See ``Engine``."""
-        out: list[Emission] = self._engine.advance(now_ns)
-        self.history.append((now_ns, self._engine.running, self._engine.waiting))
-        return out
 
 
 def line(name: str, table: pd.DataFrame, paced: pd.DataFrame) -> dict[str, Any]:
@@ -159,32 +118,35 @@ def at_pace(settings: Any, pace: float) -> Any:
     return dataclasses.replace(settings, **{name: pace * getattr(settings, name) for name in names})
 
 
-def queue_likeness(rows: Any, said: Any) -> dict[str, float]:
-    """How alike the counts of running and waiting requests are, in samples of half a second.
+def begun_by(times: pd.Series, at: Any) -> Any:
+    """How many of some times lie at or before each moment."""
+    return np.searchsorted(np.sort(times), at, side="right")
 
-    The two time lines are laid on one another at their ends, and then where they agree best within two seconds.
-    """
-    busy = rows[rows[:, 1] > 0]
-    if not len(busy):
-        return {}
-    best: dict[str, float] = {}
-    for shift_ns in range(-2_000_000_000, 2_000_000_001, 250_000_000):
-        at = rows[:, 0] - busy[-1, 0] + said[-1, 0] + shift_ns
-        inside = (at > 0) & (at < said[-1, 0])
-        if inside.sum() < len(rows) / 2:
-            continue
-        where = np.searchsorted(said[:, 0], at[inside], side="right") - 1
-        out = {"shift": shift_ns / 1e9}
-        for column, name in ((1, "running"), (2, "waiting")):
-            measured, predicted = rows[inside, column], said[where, column]
-            out[f"{name} mean"] = round(float(measured.mean()), 2)
-            out[f"{name} said"] = round(float(predicted.mean()), 2)
-            out[f"{name} off"] = round(float(np.abs(measured - predicted).mean()), 2)
-            if measured.std() and predicted.std():
-                out[f"{name} r"] = round(float(np.corrcoef(measured, predicted)[0, 1]), 3)
-        if not best or out["running off"] < best["running off"]:
-            best = out
-    return best
+
+def queue_likeness(table: pd.DataFrame) -> dict[str, Any]:
+    """How alike the counts of requests are, every 100 ms: those that decode, and those before their first token."""
+    known = table[table.ttft_ms.notna() & table.latency_ms.notna()]
+    said, seen = (
+        (
+            known[f"sent{which}"],
+            known[f"sent{which}"] + known[f"ttft{which}"],
+            known[f"sent{which}"] + known[f"latency{which}"],
+        )
+        for which in ("_said_ms", "_ms")
+    )
+    at = np.arange(0.0, min(said[2].max(), seen[2].max()), 100.0)
+    out: dict[str, Any] = {}
+    for name, first, last in (("decoding", 1, 2), ("before first token", 0, 1)):
+        measured, predicted = (
+            np.searchsorted(np.sort(side[first]), at, side="right")
+            - np.searchsorted(np.sort(side[last]), at, side="right")
+            for side in (seen, said)
+        )
+        out |= {name: round(float(measured.mean()), 2), f"{name} said": round(float(predicted.mean()), 2),
+                f"{name} off": round(float(np.abs(measured - predicted).mean()), 2)}  # fmt: skip
+        if measured.std() and predicted.std():
+            out[f"{name} r"] = round(float(np.corrcoef(measured, predicted)[0, 1]), 3)
+    return out
 
 
 def main() -> None:
@@ -228,25 +190,24 @@ def main() -> None:
             if options.only not in name:
                 continue
             before = yardstick(url, options.out / "runs", 10 * seed)
-            queue = Queue(url)
-            queue.start()
+            counted = counters(url)
             run = benchkit.run(url=url, out=str(options.out / "runs"), name=f"twin-{seed}", seed=seed,
                                duration_s=options.seconds, **COMMON, **load)  # fmt: skip
-            seen = queue.stop()
+            counted = {name: value - counted[name] for name, value in counters(url).items()}
             settings = settings_for(str(preset), {})
-            engine = Watched(settings.build_engine())
+            engine = settings.build_engine()
             table = predict(run.requests, engine, run.manifest["parameters"], block_size=settings.block_size)
             pace = (before + yardstick(url, options.out / "runs", 10 * seed + 5)) / 2 / normal
             slowed = predict(run.requests, at_pace(settings, pace).build_engine(), run.manifest["parameters"],
                              block_size=settings.block_size)  # fmt: skip
             row = line(name, table, slowed) | {"pace": round(pace, 3)}
-            row |= queue_likeness(seen, np.array(engine.history))
-            queries, hits = seen[-1, 3] - seen[0, 3], seen[-1, 4] - seen[0, 4]
+            row |= queue_likeness(table)
             stats = engine.stats
             if load.get("prefix_tokens"):
-                row |= {"hits %": round(100 * hits / queries, 1),
+                hits = counted["prefix_cache_hits"] / counted["prefix_cache_queries"]
+                row |= {"hits %": round(100 * hits, 1),
                         "hits said %": round(100 * stats.prefix_hits / stats.prefix_queries, 1)}  # fmt: skip
-            row |= {"preemptions": int(seen[-1, 5] - seen[0, 5]), "preemptions said": stats.preemptions,
+            row |= {"preemptions": int(counted["num_preemptions"]), "preemptions said": stats.preemptions,
                     "verdict": run.verdict}  # fmt: skip
             rows.append(row)
             print(json.dumps(row), flush=True)
