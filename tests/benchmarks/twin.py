@@ -10,7 +10,7 @@ The pace of a shared machine drifts by a tenth and more from one minute to the n
 yardstick (one request at a time) runs before and after each load: ``pace`` is how long its steps took beside those of
 the calibration. Errors are given as they are, and for a twin of which every time is multiplied by it (``paced``).
 The queues are compared ten times a second, as tokens show them from outside: requests between their first token and
-their last, and those before it. A page of ``/metrics`` cannot tell them here: under load it comes seconds late, if at all.
+their last, and those before it. A page of ``/metrics`` does not tell: under load it comes seconds late, if at all.
 """
 
 import argparse
