@@ -118,7 +118,14 @@ def calibrate(
     if runs:
         from benchkit.report.run import load_run
 
-        made = twins.calibrate_from([load_run(run).path for run in runs], Path(preset_out), server=known)
+        folders = [load_run(run).path for run in runs]
+        foreign = [folder.name for folder in folders if not folder.is_dir()]
+        if foreign:
+            raise InvalidParameter(
+                f"--from {foreign[0]}: a twin is fitted to the time of every token, which other tools' files do not hold; "
+                "give runs of benchkit's own"
+            )
+        made = twins.calibrate_from(folders, Path(preset_out), server=known)
     else:
         hooks = Hooks(on_stage=lambda text: click.echo(text, err=True))
         made = twins.calibrate(
