@@ -122,7 +122,7 @@ def calibrate(
         foreign = [folder.name for folder in folders if not folder.is_dir()]
         if foreign:
             raise InvalidParameter(
-                f"--from {foreign[0]}: a twin is fitted to the time of every token, which other tools' files do not hold; "
+                f"--from {foreign[0]}: a twin is fitted to the time of every token, which such files do not hold; "
                 "give runs of benchkit's own"
             )
         made = twins.calibrate_from(folders, Path(preset_out), server=known)
