@@ -24,7 +24,7 @@ _SAME = 1e-3
 """Loads that differ by less are one, through which no line goes."""
 _MEMORIES = 5
 """A sample shorter than so many memories of its run is no steady load."""
-BURSTS = 25
+BURSTS = 40
 """Separate bursts of misses below which a boundary is called unresolved."""
 
 Method = Literal["local logit fit", "interpolated"]

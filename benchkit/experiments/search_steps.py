@@ -18,10 +18,10 @@ Phase = Literal["bracket", "refine"]
 
 _NEAR = 1.3
 """High over low of a bracket from which on a fit says more than verdicts do."""
-_BELOW, _ABOVE = math.log(0.97), math.log(1.12)
+_BELOW, _ABOVE = math.log(0.98), math.log(1.15)
 """From the estimate to the loads measured round it. The lower one tells where the boundary is, best when it is close;
 the upper one, where misses are many, tells the slope at little cost. Far below, hardly anyone misses."""
-_SHARE_BELOW, _SHARE_UNSURE = 0.7, 0.5
+_SHARE_BELOW, _SHARE_UNSURE = 0.6, 0.5
 """Of the requests; the second while the slope is not sure."""
 _SLACK = 1.05
 _CLOSE = 1.15

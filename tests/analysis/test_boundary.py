@@ -87,7 +87,7 @@ def test_an_extrapolation_says_so():
 
 
 def test_few_bursts_are_not_resolved():
-    """Fewer than 25 separate bursts do not resolve a boundary, whatever the interval says."""
+    """Fewer than 40 separate bursts do not resolve a boundary, whatever the interval says."""
     rates = (9.0, 11.0)
     flags = [np.zeros(3_000, dtype=bool) for _ in rates]
     flags[0][100:120] = True
