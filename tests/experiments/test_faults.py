@@ -40,14 +40,14 @@ def start(url: str, out: Path, *more: str) -> subprocess.Popen[str]:
 
 def wait_for_load(out: Path, seconds: float = 2.0) -> Path:
     """The run's folder, once its load has been going on for some seconds."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         tapes = list(out.glob("*/tape/r0/w0-*.tape"))
         if tapes and tapes[0].stat().st_size > 10_000:
             time.sleep(seconds)
             return tapes[0].parents[2]
         time.sleep(0.05)
-    raise AssertionError(f"no load within 30 s in {out}")
+    raise AssertionError(f"no load within 120 s in {out}")
 
 
 def pid_of(folder: Path, role: str) -> int:
@@ -178,9 +178,9 @@ def test_a_full_disk_stops_the_run_with_what_it_has(embedded, tmp_path):
         "60",
     ]
     began = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=150, check=False)
 
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     assert done.returncode == 1
     assert "disk" in done.stderr
     (folder,) = (tmp_path / "out").iterdir()

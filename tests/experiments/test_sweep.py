@@ -48,7 +48,7 @@ def killed(tmp_path_factory):
     arguments = [part for name, value in (QUICK | {"points": 2}).items() for part in ("-p", name, str(value))]
     command = [sys.executable, "-m", "benchkit", "sweep", *arguments, "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while time.monotonic() < until:
         found = sweeps.list_sweeps(out)
         before = sweeps.read(found[0]) if found else {"points": []}
@@ -58,7 +58,7 @@ def killed(tmp_path_factory):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     before = sweeps.read(found[0])
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     return found[0], before, sweeps.read(found[0]), done
 
 
