@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchkit.analysis.boundary import Boundary
@@ -59,12 +60,10 @@ class SearchResult:
 
     def as_dict(self) -> dict[str, Any]:
         """For a sweep's manifest, without the points."""
-        from dataclasses import asdict
-
         return {
             "boundary": None if self.boundary is None else asdict(self.boundary),
             "boundaries": [asdict(each) for each in self.boundaries],
-            "bracket": [self.bracket.low, None if self.bracket.high == float("inf") else self.bracket.high],
+            "bracket": [self.bracket.low, self.bracket.high if math.isfinite(self.bracket.high) else None],
             "points": len(self.points),
             "spent_s": self.spent_s,
             "resolved": self.resolved,
@@ -88,7 +87,10 @@ class SearchResult:
 
     def _headline(self) -> str:
         if self.boundary is None:
-            return "no boundary found"
+            low, high = self.bracket.low, self.bracket.high
+            seen = [f"{low:.4g} {self.unit} meets"] if low > 0 else []
+            seen += [f"{high:.4g} {self.unit} fails"] if math.isfinite(high) else []
+            return "no boundary found" + (f": {', '.join(seen)}" if seen else "")
         return f"{'' if self.resolved else 'not resolved: '}{self.boundary}"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchkit.experiments.search_steps import SearchAsk
 
 _REQUESTS = (8_000, 60_000)
-"""What searches took for a half-width of 10 %: from the cheapest tenth in docs/search.md to slower servers elsewhere."""
+"""What searches took for a half-width of 10 %: from the cheapest in docs/search.md to slower servers elsewhere."""
 _AT = 0.10
 
 

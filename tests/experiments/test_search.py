@@ -134,6 +134,12 @@ def test_limits_of_load_are_kept_and_said(limits, said):
     assert not result.resolved
 
 
+def test_without_a_boundary_the_loads_that_meet_are_named():
+    """A search that ends before any load fails says up to where the objective was met."""
+    text = str(search(Server(), ask(highest=4.0, start=4.0)))
+    assert text.startswith("no boundary found: 4 requests/s meets")
+
+
 def test_of_several_objectives_the_one_that_limits_counts():
     """The boundary is the lowest, and the others are named beside it."""
     result = search(Server(), ask(["p95 ttft < 100ms", "p50 ttft < 60ms"]))
