@@ -187,11 +187,11 @@ def _estimated(found: Carried, ask: Ask) -> Option | None:
     if estimate is None:
         return None
     notes = [] if estimate.limited_by == "objective" else [f"{estimate.limited_by} sets the limit"]
-    if estimate.low is None and "interval" not in estimate.note:
-        notes.append("without an interval: the sources do not allow one")
     if estimate.extrapolated:
         notes.append("rests on extrapolation: it lies outside the measured loads")
-    if estimate.note and not estimate.extrapolated:
+    elif estimate.low is None and "interval" not in estimate.note:
+        notes.append(f"without an interval: {estimate.note or 'the sources do not allow one'}")
+    elif estimate.note:
         notes.append(estimate.note)
     return _option(
         "estimated",

@@ -29,7 +29,7 @@ class Variation:
     basis: Basis | None
     extrapolated: bool
     doubtful: bool
-    """Whether it was counted with an interval that too little was seen for."""
+    """Whether too little was seen to rely on what it was counted with."""
 
 
 def sensitivity(
@@ -66,7 +66,7 @@ def sensitivity(
                     servers=option.fleet.servers if option and option.fleet else None,
                     basis=option.basis if option else None,
                     extrapolated=option.extrapolated if option else False,
-                    doubtful=option is not None and option.low is not None and not option.resolved,
+                    doubtful=option is not None and not option.resolved,
                 )
             )
     return tuple(variations)

@@ -215,9 +215,8 @@ def _interval(level: Level) -> tuple[float | None, float | None]:
     if len(rates) < 3:
         return None, None
     half = float(student.ppf(0.975, len(rates) - 1) * np.std(rates, ddof=1) / math.sqrt(len(rates)))
-    middle = float(np.mean(rates))
     # The batches' mean differs from the rate of the whole by rounding at the edges: the width is theirs.
-    return level.requests_per_s - half, level.requests_per_s + half if middle else None
+    return level.requests_per_s - half, level.requests_per_s + half
 
 
 def _batch_rates(level: Level) -> list[float]:

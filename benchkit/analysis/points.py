@@ -71,6 +71,12 @@ class LoadPoint:
         return None if ok is None else int(ok)
 
     @property
+    def verdict(self) -> str | None:
+        """Whether its measurement can be believed: valid, suspect or invalid; None where nobody judged it."""
+        told = (self.summary.get("validity") or {}).get("verdict")
+        return None if told is None else str(told)
+
+    @property
     def is_open_loop(self) -> bool:
         """Whether requests came at a rate, whatever the server did."""
         return self.rate is not None

@@ -125,14 +125,44 @@ def answers(found: Capacity) -> Rows:
 
 
 def remarks(answer: CapacityAnswer) -> list[str]:
-    """What speaks against the numbers, answer by answer."""
-    return [f"{option.basis}: {note}" for option in answer.options for note in option.notes]
+    """What speaks against the numbers: the measurements' own verdicts, then answer by answer."""
+    return [
+        *measurements(answer),
+        *(f"{option.basis}: {note}" for option in answer.options for note in option.notes),
+    ]
+
+
+def measurements(answer: CapacityAnswer) -> list[str]:
+    """Which of the measurements cannot be believed, or not without reserve, and why."""
+    told = []
+    for verdict in ("invalid", "suspect"):
+        found = [
+            level
+            for level in answer.carried.levels
+            if any(point.verdict == verdict for point in level.points)
+        ]
+        reasons = dict.fromkeys(
+            str(reason["what"])
+            for level in found
+            for point in level.points
+            for reason in (point.summary.get("validity") or {}).get("reasons") or ()
+            if reason["level"] == verdict
+        )
+        if found:
+            labels = (
+                "all loads"
+                if len(found) == len(answer.carried.levels)
+                else ", ".join(each.label for each in found)
+            )
+            why = f": {'; '.join(reasons)}" if reasons else ""
+            told.append(f"the measurement is {verdict} at {labels}{why}")
+    return told
 
 
 def loads(answer: CapacityAnswer) -> Rows:
     """Each measured load and whether it meets the objectives."""
     names = [judged.objective for judged in answer.carried.levels[0].judged]
-    header = ("load", "answered/s", "requests", *names, "meets")
+    header = ("load", "answered/s", "requests", *names, "meets", "measurement")
     return Rows(header, [_load(level, answer) for level in answer.carried.levels])
 
 
@@ -147,6 +177,7 @@ def _load(level: Level, answer: CapacityAnswer) -> tuple[str, ...]:
         requests,
         *values,
         f"{says}, the highest" if best else says,
+        ", ".join(dict.fromkeys(point.verdict or NONE for point in level.points)),
     )
 
 

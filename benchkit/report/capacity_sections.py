@@ -23,7 +23,9 @@ def answer(found: Capacity) -> Section:
     """How many servers? Both answers side by side, and what speaks against them."""
     told = capacity_rows.headline(found)
     given = found.answer
-    kind = "invalid" if given.refused else "valid" if given.planned and given.planned.resolved else "suspect"
+    sure = given.planned is not None and given.planned.resolved
+    sure = sure and all(point.verdict != "invalid" for point in given.carried.points)
+    kind = "invalid" if given.refused else "valid" if sure else "suspect"
     objectives = "; ".join(str(objective) for objective in found.objectives)
     html = (
         f'<div class="bk-verdict bk-{kind}"><p><strong>{escape(told)}</strong></p>'

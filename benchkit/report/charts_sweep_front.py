@@ -79,7 +79,7 @@ def pareto(points: Iterable[LoadPoint], gpus: int = 0) -> Drawing:
 def _speed(load: Load) -> float | None:
     """Tokens per second that one user sees."""
     for metric in ("itl_ms", "tpot_ms"):
-        pace_ms = load.mean(lambda point, metric=metric: point.statistic(metric, "mean"))  # type: ignore[misc]
+        pace_ms = load.mean_of(metric)
         if pace_ms:
             return 1000.0 / pace_ms
     return None

@@ -19,7 +19,17 @@ from benchkit.report.amounts import NONE, amount
 from benchkit.report.frames import RunLike, stored
 from benchkit.report.section import Section
 
-__all__ = ["again", "headline", "limits", "manifest", "metrics", "objectives", "preflight", "verdict"]
+__all__ = [
+    "again",
+    "headline",
+    "limits",
+    "manifest",
+    "metrics",
+    "objectives",
+    "preflight",
+    "record",
+    "verdict",
+]
 
 _GROUPS: Final = ("parameters", "server", "preflight", "environment", "plan", "load", "record")
 """Groups of the manifest in the order that a reader wants them; any others follow."""
@@ -103,7 +113,11 @@ def preflight(run: RunLike) -> Section:
 
 def manifest(run: RunLike) -> Section:
     """What exactly was run, on what, against what? The manifest, group by group."""
-    records = stored(run).manifest
+    return record(stored(run).manifest)
+
+
+def record(records: Mapping[str, Any]) -> Section:
+    """A record that is not about a single run, shown as a run's manifest is."""
     groups = {name: value for name, value in records.items() if isinstance(value, (Mapping, list)) and value}
     groups["record"] = {name: value for name, value in records.items() if name not in groups and value != ""}
     order: list[str] = [name for name in _GROUPS if name in groups]

@@ -40,19 +40,6 @@ class Sweep:
 
         return points_of_sweep(self.path, self.manifest)
 
-    @property
-    def parameters(self) -> SweepParameters:
-        """What it was asked for, as far as the manifest tells: secrets are not in it."""
-        told = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in self._asked.items()
-        }
-        return SweepParameters.model_construct(_fields_set=None, **told)
-
-    @property
-    def _asked(self) -> dict[str, Any]:
-        asked: dict[str, Any] = self.manifest["parameters"]
-        return asked
-
     def __str__(self) -> str:
         from benchkit.report import sweep_tables
 

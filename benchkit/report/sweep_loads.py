@@ -72,6 +72,10 @@ class Load:
         """A rate by summary.json's names, on average over repeats."""
         return self.mean(lambda point: point.rate_of(name))
 
+    def mean_of(self, metric: str) -> float | None:
+        """A metric's mean by summary.json's names, on average over repeats."""
+        return self.mean(lambda point: point.statistic(metric, "mean"))
+
     def mean(self, read: Callable[[LoadPoint], float | None]) -> float | None:
         """What is read of each point, on average over those that have it."""
         return _mean([value for value in map(read, self.points) if value is not None])

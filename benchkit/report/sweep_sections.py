@@ -82,7 +82,7 @@ def objectives(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) ->
 def verdicts(points: Iterable[LoadPoint]) -> Section:
     """Can the numbers be believed? Each reason against them once, with the loads that it is about and its remedy."""
     ordered = in_order(points)
-    words = [str((point.summary.get("validity") or {}).get("verdict") or NONE) for point in ordered]
+    words = [point.verdict or NONE for point in ordered]
     counts = {word: words.count(word) for word in ("valid", "suspect", "invalid") if word in words}
     head = ", ".join(f"{count} {word}" for word, count in counts.items()) or "0 points"
     reasons = _grouped(
@@ -118,7 +118,7 @@ def manifest(sweep: SweepLike) -> Section:
     """What exactly was run, on what, against what? The sweep's record, with machine and server of its first load."""
     first = next((point.records.manifest for point in sweep.points if point.records is not None), {})
     shared = {name: first[name] for name in ("server", "environment", "preflight") if first.get(name)}
-    return sections.manifest(_Record({**sweep.manifest, **shared}))  # type: ignore[arg-type]
+    return sections.record({**sweep.manifest, **shared})
 
 
 def again(sweep: SweepLike) -> Section:
@@ -140,13 +140,6 @@ def again(sweep: SweepLike) -> Section:
         f"<pre>{escape(chr(10).join(lines))}</pre>"
     )
     return Section(f'<div class="bk-again">{html}</div>', f"# {_FILE}{secret}\n{text}\n" + "\n".join(lines))
-
-
-class _Record:
-    """Anything with a manifest, for what shows one."""
-
-    def __init__(self, manifest: dict[str, Any]) -> None:
-        self.manifest = manifest
 
 
 def _sentences(curve: Sequence[Load], slo: Sequence[str] | None) -> list[str]:

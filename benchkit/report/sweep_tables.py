@@ -209,7 +209,7 @@ def _per_request(point: LoadPoint) -> tuple[float | None, float | None]:
 
 
 def _verdict(point: LoadPoint) -> str:
-    return str((point.summary.get("validity") or {}).get("verdict") or NONE)
+    return point.verdict or NONE
 
 
 def _clock(moment: datetime | None) -> str:

@@ -68,7 +68,7 @@ def test_the_loop_timer_fires_within_a_millisecond_or_two(run):
     """The fallback rounds as its loop does, by a millisecond either way, and by how old the loop's own time is."""
     tries = [run(lateness_ms(LoopTimer, 10)) for _ in range(2)]
     assert min(statistics.median(late) for late in tries) > -1.1
-    assert min(min(late) for late in tries) > -5
+    assert min(min(late) for late in tries) > -2
     assert min(statistics.median(late) for late in tries) < 5
 
 

@@ -218,3 +218,26 @@ def test_the_notebook_answers_the_articles_question(tmp_path):
     assert "12 servers as measured" in html
     assert html.count('class="bk-chart"') == len(bundles)
     assert "What if" not in html
+
+
+@pytest.mark.parametrize("verdict", ["suspect", "invalid"])
+def test_measurements_that_cannot_be_believed_are_named_first(verdict):
+    """The loads' own verdicts come before all other remarks; with an invalid one the answer is not shown as sure."""
+    reason = {"level": verdict, "what": "the client was late"}
+    judged = _point(8.0, 60.0)
+    judged.summary["validity"] = {"verdict": verdict, "reasons": [reason]}
+    good = _point(2.0, 30.0)
+    good.summary["validity"] = {"verdict": "valid", "reasons": []}
+    missing = _point(12.0, 120.0)
+    found = capacity_of(
+        [good, judged, missing], resolve({"slo": "p99 ttft < 80ms", "target_rps": 50.0}, CapacityParameters)
+    )
+    said = f"! the measurement is {verdict} at 8 requests/s (poisson): the client was late"
+    remarks = [line for line in str(found).splitlines() if line.startswith("! ")]
+    assert remarks[0] == said
+    assert ("bk-valid" in sections.answer(found).html) == (verdict == "suspect")
+    assert [row.split("  ")[-1].strip() for row in sections.loads(found).text.splitlines()[1:4]] == [
+        "valid",
+        verdict,
+        "–",
+    ]

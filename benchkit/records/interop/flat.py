@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from benchkit.records.interop.documents import Node
 from benchkit.records.interop.stated import Statistics, described, named
 
-__all__ = ["Arrays", "arrays", "facts", "load_of", "metrics"]
+__all__ = ["Arrays", "arrays", "facts", "load_of", "metrics", "names"]
 
 _KEY = re.compile(r"(?P<statistic>mean|median|std|max|min|p\d+(?:\.\d+)?)_(?P<name>\w+?)_ms")
 _MOST_FACTS = 60
@@ -44,6 +45,11 @@ class Arrays:
         """Which requests gave an answer, without an error."""
         without = np.array([not error for error in self.errors], dtype=np.bool_)
         return without & (self.output_tokens > 0)
+
+
+def names(nodes: Sequence[Node], path: Path) -> list[str]:
+    """Give what a file's loads are called: the file, and its line where it has several."""
+    return [path.name] if len(nodes) == 1 else [f"{path.name}#{at}" for at in range(1, len(nodes) + 1)]
 
 
 def arrays(node: Node) -> Arrays | None:

@@ -45,8 +45,7 @@ def read(nodes: list[Node], path: Path) -> list[ImportedPoint]:
     Raises:
         ForeignFileError: A run lacks what every version has, or is damaged.
     """
-    names = [path.name] if len(nodes) == 1 else [f"{path.name}#{at}" for at in range(1, len(nodes) + 1)]
-    return [_point(node, name) for node, name in zip(nodes, names, strict=True)]
+    return [_point(node, name) for node, name in zip(nodes, flat.names(nodes, path), strict=True)]
 
 
 def _point(node: Node, name: str) -> ImportedPoint:
