@@ -25,7 +25,7 @@ from benchkit.http import ControlClient
 from benchkit.parameters import RunParameters, resolve
 from benchkit.records.stored import StoredRun
 from benchkit.serving.simulated.preset_file import PresetFile, write_preset
-from benchkit.serving.simulated.settings import settings_for
+from benchkit.serving.simulated.settings import Settings, settings_for
 from benchkit.telemetry.prometheus import parse
 
 KNOWN = {
@@ -37,6 +37,8 @@ KNOWN = {
 }
 """What a server does not say for sure, and what is taken for it."""
 _CACHE = "vllm:cache_config_info"
+_Measured = tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]
+"""A run's parameters, requests and steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def calibrate_from(
     stored = [StoredRun(path) for path in runs]
     known = KNOWN | (_said_in(stored[0]) if stored else {}) | given
     budget = int(known["max_num_batched_tokens"])
-    measured: list[tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]] = []
+    measured: list[_Measured] = []
     for run in stored:
         parameters = run.manifest["parameters"]
         if parameters["prefix_tokens"] and run.requests.cached_tokens.isna().all():
@@ -148,6 +150,7 @@ def calibrate_from(
     if not any(streams_of(parameters) != 1 for parameters, _, _ in measured):
         raise CalibrationError("all runs are synchronous: add some with several streams")
     found = _fit(measured, budget)
+    known["schedule_ahead"] = _schedules_ahead(measured, found, known)
     name = preset_out.stem
     held_out = {}
     for load in dict.fromkeys(_named(each[0]) for each in measured if streams_of(each[0]) != 1):
@@ -156,12 +159,7 @@ def calibrate_from(
             other = settings_for("simple", _settings(_fit(rest, budget), known))
         except CalibrationError:
             continue
-        said = [
-            predict(requests, other.build_engine(), parameters, block_size=int(known["block_size"]))
-            for parameters, requests, _ in measured
-            if _named(parameters) == load
-        ]
-        held_out[load] = errors(pd.concat(said, ignore_index=True))
+        held_out[load] = _errors([each for each in measured if _named(each[0]) == load], other)
     about = {
         "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "server": stored[0].manifest.get("server", {}).get("version") or "unknown",
@@ -181,7 +179,32 @@ def calibrate_from(
     return Twin(preset, found, held_out)
 
 
-def _fit(measured: Sequence[tuple[Mapping[str, Any], pd.DataFrame, pd.DataFrame]], budget: int) -> Fit:
+def _schedules_ahead(measured: Sequence[_Measured], found: Fit, known: Mapping[str, Any]) -> bool:
+    """Whether the server fixes a step's batch while the one before it still runs (vLLM's asynchronous scheduling).
+
+    Then a request that arrives waits for one step more, which the lengths of steps do not show: both kinds of twin are
+    asked for the TTFT of all loads with several streams, and the one that is nearer is taken.
+    """
+    several = [each for each in measured if streams_of(each[0]) != 1]
+
+    def off(*, ahead: bool) -> float:
+        twin = settings_for("simple", _settings(found, {**known, "schedule_ahead": ahead}))
+        pairs = (_errors([each], twin)["ttft_ms"] for each in several)
+        return sum(abs(math.log(said / real)) for real, said in pairs if said > 0 and real > 0)
+
+    return off(ahead=True) < off(ahead=False)
+
+
+def _errors(loads: Sequence[_Measured], twin: Settings) -> dict[str, tuple[float, float]]:
+    """What a twin says of some runs, all together, beside what was measured."""
+    said = [
+        predict(requests, twin.build_engine(), parameters, block_size=twin.block_size)
+        for parameters, requests, _ in loads
+    ]
+    return errors(pd.concat(said, ignore_index=True))
+
+
+def _fit(measured: Sequence[_Measured], budget: int) -> Fit:
     alone = [
         requests[requests.outcome == "ok"]
         for parameters, requests, _ in measured

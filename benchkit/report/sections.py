@@ -27,7 +27,6 @@ __all__ = [
     "metrics",
     "objectives",
     "preflight",
-    "record",
     "verdict",
 ]
 

@@ -7,11 +7,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from benchkit.analysis.calibration import Fit
 from benchkit.cli import main
 from benchkit.errors import CalibrationError, InvalidParameter
 from benchkit.experiments import calibrate as twins
 from benchkit.experiments import calibration_loads
 from benchkit.experiments.calibration_loads import designed_loads
+from benchkit.experiments.search_simulated import SimulatedServer
+from benchkit.parameters import resolve
 from benchkit.records.stored import StoredRun
 from benchkit.serving import simulated
 from benchkit.serving.simulated.preset_file import read_preset
@@ -26,7 +29,8 @@ def made(tmp_path_factory):
     with (
         pytest.MonkeyPatch.context() as patch,
         simulated.start(
-            preset="simple", server_args={"kv_blocks": 9000, "step_decode_us_per_request": 300}
+            preset="simple",
+            server_args={"kv_blocks": 9000, "step_decode_us_per_request": 300, "schedule_ahead": True},
         ) as server,
     ):
         patch.setattr(calibration_loads, "_ALONE", (16, 400))
@@ -57,6 +61,7 @@ def test_the_command_finds_the_server_s_settings(made):
     assert settings["api_us"] < 4000
     assert (settings["max_num_seqs"], settings["max_num_batched_tokens"]) == (64, 8192)
     assert (settings["kv_blocks"], settings["block_size"]) == (9000, 16)
+    assert settings["schedule_ahead"] is True
 
 
 @pytest.mark.slow
@@ -125,6 +130,20 @@ def test_runs_with_shared_prefixes_need_the_cache_s_word(made, tmp_path):
     )
     with pytest.raises(CalibrationError, match="prefix_tokens"):
         twins.calibrate_from([*runs[:3], shared], tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_server_that_schedules_ahead_is_told_from_one_that_does_not(ahead):
+    """Requests that arrive wait for one step more where a step's batch is fixed while the one before it runs."""
+    settings = settings_for("simple", {"schedule_ahead": ahead, "max_num_seqs": 16, "kv_blocks": 9000})
+    work = resolve({"input_tokens": 100, "output_tokens": 24, "output_tokens_spread": 0.5, "warmup_s": 1.0})
+    point = SimulatedServer(settings, work, streams=True)(6, 10.0, 3)
+    steps = {"step_base_us": 8000.0, "step_prefill_us_per_token": 40.0, "step_decode_us_per_request": 60.0}
+    found = Fit(steps | {"step_kv_us_per_token": 0.02}, {}, 100, 0.01, {})
+    requests = point.records.requests.assign(prompt_tokens=100, wanted_output_tokens=24)
+    measured = [(point.records.manifest["parameters"], requests, None)]
+    known = twins.KNOWN | {"max_num_seqs": 16, "kv_blocks": 9000}
+    assert twins._schedules_ahead(measured, found, known) is ahead
 
 
 def test_a_server_must_be_named(tmp_path):
