@@ -184,6 +184,7 @@ def _frame_top(run: StoredRun) -> str:
 def _aligned(html: str) -> str:
     """Marks the cells of tables that hold a number, and the heads of such columns."""
     html = _NUMBER_HEAD.sub(r'<th class="bk-number">\1</th>', html)
+    html = html.replace('<td><span class="bk-value">', '<td class="bk-number"><span class="bk-value">')
     return _NUMBER_CELL.sub(r'<td class="bk-number">\1</td>', html)
 
 

@@ -77,7 +77,7 @@ class Run:
         return report_from_run(self.path, out)
 
     def __str__(self) -> str:
-        from benchkit.report.tables import result_block
+        from benchkit.report.result_block import result_block
 
         return result_block(self.summary, self.manifest)
 

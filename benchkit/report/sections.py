@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
-from benchkit.analysis.binomial import needed_for
 from benchkit.analysis.limits import limits as limits_of
 from benchkit.records.paths import scrub_paths
 from benchkit.report import tables
 from benchkit.report.again import again
-from benchkit.report.amounts import NONE, amount
+from benchkit.report.amounts import NONE
 from benchkit.report.frames import RunLike, stored
+from benchkit.report.headline import headline
 from benchkit.report.section import Section
 
 __all__ = [
@@ -66,9 +66,39 @@ def objectives(run: RunLike) -> Section:
 
 
 def metrics(run: RunLike) -> Section:
-    """Every metric and rate of the window."""
+    """Every metric and rate of the window, each estimate with its 95 % interval."""
     summary = stored(run).summary
-    return Section(tables.metrics_html(summary), tables.summary_frame(summary).to_string())
+    html = _how_sure(summary) + tables.metrics_html(summary)
+    steady = tables.metrics_html(summary, "steady")
+    if steady:
+        part = summary["windows"]["steady"]
+        html += (
+            f"<details><summary>The same over the steady part alone: {part['start_s']:.1f} to {part['end_s']:.1f} s"
+            f"</summary>{steady}</details>"
+        )
+    return Section(html, tables.summary_frame(summary).to_string())
+
+
+def _how_sure(summary: Mapping[str, Any]) -> str:
+    """Where the intervals come from, and how many independent requests this run is worth."""
+    told = summary["windows"]["whole"].get("intervals")
+    if told is None:
+        return ""
+    if told["by"] == "run":
+        said = f"Small figures: 95 % intervals from this one run. Its {told['requests']:,} requests"
+        if told.get("effective_requests") is not None:
+            said += (
+                f" say as much as {told['effective_requests']:,.0f} independent ones would, since neighbours share a "
+                f"queue (memory: {told['memory_requests']:.3g} requests)"
+            )
+    else:
+        said = f"Small figures: 95 % intervals from {told['runs']} {told['by']}"
+    more = (
+        f" <strong>Repeats needed</strong>: {escape(told['repeats_needed'])}."
+        if told.get("repeats_needed")
+        else ""
+    )
+    return f"<p>{said}. A star marks what the run does not resolve.{more}</p>"
 
 
 def limits(run: RunLike) -> Section:
@@ -127,53 +157,6 @@ def record(records: Mapping[str, Any]) -> Section:
     )
     text = "\n".join(f"{name}: {_short(groups[name])}" for name in order)
     return Section(f'<div class="bk-manifest">{html}</div>', text)
-
-
-def headline(run: RunLike) -> Section:
-    """The handful of numbers that most people ask for first."""
-    summary = stored(run).summary
-    whole = summary["windows"]["whole"]
-    metrics, rates, counts = whole["metrics"], whole["rates"], summary["requests"]
-    begun = sum(int(counts[key] or 0) for key in ("ok", "shed", "failed", "incomplete", "interrupted"))
-    cards = [
-        (
-            "requests ok",
-            amount(counts["ok"]) if counts["ok"] is None else f"{counts['ok']:,}",
-            f"of {begun:,} in the window",
-        ),
-        (
-            "output tokens/s",
-            amount(rates["output_tokens_per_s"]["value"]),
-            f"{amount(rates['requests_per_s']['value'])} requests/s",
-        ),
-        _card("time to first token", metrics["ttft_ms"]),
-        _card(
-            "time between tokens",
-            metrics["itl_ms"] if metrics["itl_ms"]["mean"] is not None else metrics["chunk_gap_ms"],
-        ),
-        _card("longest pause", metrics["max_gap_ms"]),
-        _card("latency", metrics["latency_ms"]),
-    ]
-    html = "".join(
-        f'<div class="bk-card"><div class="bk-quiet">{escape(name)}</div>'
-        f'<div class="bk-big">{escape(big)}</div><div class="bk-quiet">{escape(small)}</div></div>'
-        for name, big, small in cards
-    )
-    return Section(
-        f'<div class="bk-cards">{html}</div>',
-        "\n".join(f"{name}: {big} ({small})" for name, big, small in cards),
-    )
-
-
-def _card(name: str, metric: Mapping[str, Any]) -> tuple[str, str, str]:
-    if not metric.get("count"):
-        return name, NONE, "not measured"
-    tail = (
-        f"p99 {amount(metric['p99'])} ms"
-        if metric["count"] >= needed_for(0.99)
-        else f"max {amount(metric['max'])} ms, {metric['count']:,} values"
-    )
-    return name, f"{amount(metric['p50'])} ms", f"median; {tail}"
 
 
 def _coded(html: str) -> str:
