@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import altair as alt
 import numpy as np
@@ -14,8 +15,9 @@ from benchkit.report import frames, frames_time, theme
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.frames import Floats, RunLike
+from benchkit.report.precision import between, limits_of, measured
 
-_MARKED: Final = (0.5, 0.9, 0.95, 0.99)
+_MARKED: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _DECADES: Final = [0.001, 0.01, 0.1, 1, 10, 100, 1000, 10000]
 _LEAST_MS: Final = 0.001
 _DASHES: Final = ([1, 0], [7, 3], [2, 2])
@@ -23,11 +25,18 @@ _DASHES: Final = ([1, 0], [7, 3], [2, 2])
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """A sorted sample, its name, and what one value of it is."""
+    """A sorted sample, its name, what one value of it is, and what the summary says of it."""
 
     name: str
     sample: Floats
     noun: str
+    entry: Mapping[str, Any]
+
+    def resolves(self, statistic: str) -> bool:
+        """Whether a percentile may be marked: it has an interval, or nothing is known against it."""
+        if limits_of(self.entry, statistic) is not None:
+            return True
+        return "notes" not in self.entry and len(self.sample) >= needed_for(_MARKED[statistic])
 
 
 def ttft(run: RunLike) -> Drawing:
@@ -35,9 +44,8 @@ def ttft(run: RunLike) -> Drawing:
 
     Counted from the moment the request was sent and, where that differs, also from the moment it was due.
     """
-    requests = frames.measured(run)
     return _with_schedule(
-        requests,
+        run,
         sent="ttft_ms",
         due="ttft_from_schedule_ms",
         title="How long until the first token?",
@@ -47,9 +55,8 @@ def ttft(run: RunLike) -> Drawing:
 
 def latency(run: RunLike) -> Drawing:
     """How long until the whole answer is there? Its distribution over requests, in milliseconds."""
-    requests = frames.measured(run)
     return _with_schedule(
-        requests,
+        run,
         sent="latency_ms",
         due="latency_from_schedule_ms",
         title="How long until the whole answer?",
@@ -62,8 +69,8 @@ def gaps(run: RunLike) -> Drawing:
     pauses = frames.values(frames.measured(run), "max_gap_ms")
     return _distribution(
         [
-            _Series("every gap between chunks", frames.gaps_ms(run), "gap"),
-            _Series("longest pause of each request", pauses, "request"),
+            _Series("every gap between chunks", frames.gaps_ms(run), "gap", _entry(run, "chunk_gap_ms")),
+            _Series("longest pause of each request", pauses, "request", _entry(run, "max_gap_ms")),
         ],
         title="How evenly does the answer flow?",
         axis="gap between chunks (ms)",
@@ -80,8 +87,8 @@ def client(run: RunLike) -> Drawing:
     late, lag = "sent after it was due (lateness)", "picked up after it arrived (worst lag of a request)"
     spread = _distribution(
         [
-            _Series(late, frames.values(requests, "lateness_ms"), "request"),
-            _Series(lag, frames.values(requests, "pickup_lag_ms"), "request"),
+            _Series(late, frames.values(requests, "lateness_ms"), "request", {}),
+            _Series(lag, frames.values(requests, "pickup_lag_ms"), "request", {}),
         ],
         title="How far can the client be trusted?",
         axis="the client's own delay (ms)",
@@ -90,17 +97,26 @@ def client(run: RunLike) -> Drawing:
     return alt.vconcat(spread, _worst_over_time(run, requests, {late: "lateness_ms", lag: "pickup_lag_ms"}))
 
 
-def _with_schedule(requests: pd.DataFrame, *, sent: str, due: str, title: str, axis: str) -> Drawing:
-    series = [_Series("from the moment it was sent", frames.values(requests, sent), "request")]
+def _with_schedule(run: RunLike, *, sent: str, due: str, title: str, axis: str) -> Drawing:
+    requests = frames.measured(run)
+    values = frames.values(requests, sent)
+    series = [_Series("from the moment it was sent", values, "request", _entry(run, sent))]
     scheduled = frames.values(requests, due)
     if len(scheduled) and len(series[0].sample) and _differ(series[0].sample, scheduled):
-        series.append(_Series("from the moment it was due", scheduled, "request"))
+        series.append(_Series("from the moment it was due", scheduled, "request", _entry(run, due)))
     return _distribution(series, title=title, axis=axis)
+
+
+def _entry(run: RunLike, metric: str) -> Mapping[str, Any]:
+    """What the summary says of a metric over the whole window."""
+    entry: Mapping[str, Any] = frames.stored(run).summary["windows"]["whole"]["metrics"].get(metric) or {}
+    return entry
 
 
 def _differ(one: Floats, other: Floats) -> bool:
     """Whether two samples are apart by more than a line's width at any marked percentile."""
-    a, b = np.quantile(one, _MARKED), np.quantile(other, _MARKED)
+    marked = list(_MARKED.values())
+    a, b = np.quantile(one, marked), np.quantile(other, marked)
     return bool(np.any(np.abs(a - b) > 0.01 * np.maximum(a, 1e-3)))
 
 
@@ -114,7 +130,7 @@ def _distribution(series: list[_Series], *, title: str, axis: str, note: str = "
     if logarithmic:
         floor = _floor(known)
         points["value"] = points["value"].clip(lower=floor)
-        marks["value"] = marks["value"].clip(lower=floor)
+        marks[["value", "low", "high"]] = marks[["value", "low", "high"]].clip(lower=floor)
     scale = alt.Scale(type="log", nice=False) if logarithmic else alt.Scale(zero=False, nice=True)
     names = [one.name for one in known]
     told_axis = axis + (", logarithmic" if logarithmic else "")
@@ -149,30 +165,55 @@ def _distribution(series: list[_Series], *, title: str, axis: str, note: str = "
             tooltip=[alt.Tooltip("label:N", title="percentile"), *tooltip[:2]],
         )
     )
-    subtitle = [_sentence(one, with_name=len(known) > 1) for one in known] + ([note] if note else [])
-    return alt.layer(line, dots).properties(
+    spans = (
+        alt.Chart(marks.dropna(subset=["low"]))
+        .mark_rule(strokeWidth=5, strokeDash=[1, 0], strokeCap="round", opacity=0.35)
+        .encode(x="low:Q", x2="high:Q", y="share:Q", color=color, tooltip=["label:N", "limits:N"])
+    )
+    banded = bool(marks["low"].notna().any())
+    meaning = ["thick: 95 % interval of a percentile; one without a dot is not resolved"] if banded else []
+    subtitle = [
+        *(_sentence(one, with_name=len(known) > 1) for one in known),
+        *meaning,
+        *([note] if note else []),
+    ]
+    layers = [line, spans, dots] if banded else [line, dots]
+    return alt.layer(*layers).properties(
         width=theme.WIDTH, height=230, title=alt.Title(title, subtitle=subtitle)
     )
 
 
 def _sentence(one: _Series, *, with_name: bool) -> str:
-    """The sample in words: what, how many, and the percentiles that so many values resolve."""
+    """The sample in words: what, how many, and the percentiles that it resolves, each with its interval."""
     n = len(one.sample)
-    known = [q for q in _MARKED if n >= needed_for(q)]
-    told = [f"p{100 * q:g} {amount(np.quantile(one.sample, q))}" for q in known]
-    missing = [f"p{100 * q:g} needs {needed_for(q):,}" for q in _MARKED[len(known) :][:1]]
+    told = []
+    for name, share in _MARKED.items():
+        if one.resolves(name):
+            limits = limits_of(one.entry, name)
+            value = float(np.quantile(one.sample, share))
+            sure = f" ({between(*limits)})" if limits else ""
+            told.append(f"{name} {measured(value, limits) if limits else amount(value)}{sure}")
+    missing = [name for name in _MARKED if not one.resolves(name)][:1]
     head = f"{one.name}: " if with_name else ""
     many = f"{n:,} {one.noun}{'' if n == 1 else 's'}"
-    return head + " · ".join([many, *told, f"max {amount(one.sample[-1])} ms", *missing])
+    judged = "notes" in one.entry
+    open_ones = [
+        f"{name} not resolved" if judged else f"{name} needs {needed_for(_MARKED[name]):,}"
+        for name in missing
+    ]
+    return head + " · ".join([many, *told, f"max {amount(one.sample[-1])} ms", *open_ones])
 
 
 def _percentiles(one: _Series) -> pd.DataFrame:
-    rows = [
-        {"value": float(np.quantile(one.sample, q)), "share": q, "series": one.name, "label": f"p{100 * q:g}"}
-        for q in _MARKED
-        if len(one.sample) >= needed_for(q)
-    ]
-    return pd.DataFrame(rows, columns=["value", "share", "series", "label"])
+    rows = []
+    for name, share in _MARKED.items():
+        if one.resolves(name):
+            low, high = limits_of(one.entry, name) or (None, None)
+            told = "" if low is None or high is None else f"{between(low, high)} ms"
+            value = float(np.quantile(one.sample, share))
+            rows.append((value, share, one.name, name, low, high, told))
+    columns = ["value", "share", "series", "label", "low", "high", "limits"]
+    return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
 
 
 def _worst_over_time(run: RunLike, requests: pd.DataFrame, columns: dict[str, str]) -> Drawing:
