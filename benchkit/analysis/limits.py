@@ -12,6 +12,8 @@ from benchkit.analysis.quantiles import PERCENTILES
 
 _LOOPBACK = ("localhost", "127.", "::1")
 _SHORT_S = 60.0
+_TOLD = ("mean", "p50", "p95", "p99")
+_USERS_METRICS = {"ttft_ms": "TTFT", "itl_ms": "gaps", "latency_ms": "latency"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,10 @@ class _Run:
     @property
     def whole(self) -> Mapping[str, Any]:
         return (self.summary.get("windows") or {}).get("whole") or {}
+
+    @property
+    def intervals(self) -> Mapping[str, Any]:
+        return self.whole.get("intervals") or {}
 
     @property
     def server(self) -> Mapping[str, Any]:
@@ -138,19 +144,43 @@ def _extent(run: _Run) -> Iterator[str]:
     length = run.whole.get("length_s")
     if length is not None and length < _SHORT_S:
         yield f"A window of {length:.3g} s: nothing about drift, or about what happens once a minute."
-    count = ((run.whole.get("metrics") or {}).get("latency_ms") or {}).get("count")
-    if count:
-        names = unresolved(count)
-        if names:
-            shown = ", ".join(name.replace("_", ".") for name in names)
-            yield (
-                f"{count} requests do not resolve {shown}, even if they were independent (p99 needs "
-                f"{needed_for(0.99)}): read those as the sample's, not the server's."
-            )
+    if run.intervals:
+        yield from _resolution(run)
+    else:
+        yield from _by_count(run)
     if run.has("repeats", 1):
         yield "One run: the spread from run to run can be several times that inside one."
-    if run.whole and not _has_interval(run.whole) and not run.manifest.get("imported"):
+    if run.whole and not run.intervals and not run.manifest.get("imported"):
         yield "No intervals: the digits say nothing about how sure a number is."
+
+
+def _resolution(run: _Run) -> Iterator[str]:
+    """What the intervals of a run say that it does not resolve."""
+    metrics = run.whole.get("metrics") or {}
+    refused = {
+        name: [stat for stat in (metrics.get(name) or {}).get("notes") or {} if stat in _TOLD]
+        for name in _USERS_METRICS
+    }
+    told = [
+        f"{', '.join(stats)} of {_USERS_METRICS[name]}".replace("_", ".")
+        for name, stats in refused.items()
+        if stats
+    ]
+    if told:
+        yield f"Not resolved by this run: {'; '.join(told)}. Read those as the sample's, not the server's."
+    if run.intervals.get("repeats_needed"):
+        yield f"Repeats needed: {run.intervals['repeats_needed']}."
+
+
+def _by_count(run: _Run) -> Iterator[str]:
+    count = ((run.whole.get("metrics") or {}).get("latency_ms") or {}).get("count")
+    names = unresolved(count) if count else ()
+    if names:
+        shown = ", ".join(name.replace("_", ".") for name in names)
+        yield (
+            f"{count} requests do not resolve {shown}, even if they were independent (p99 needs "
+            f"{needed_for(0.99)}): read those as the sample's, not the server's."
+        )
 
 
 def _client(run: _Run) -> Iterator[str]:
@@ -163,11 +193,6 @@ def _client(run: _Run) -> Iterator[str]:
         )
     for fallback in load.get("fallbacks") or ():
         yield f"Measured with a fallback: {fallback}."
-
-
-def _has_interval(whole: Mapping[str, Any]) -> bool:
-    entries = [*(whole.get("metrics") or {}).values(), *(whole.get("rates") or {}).values()]
-    return any(entry.get("ci95") for entry in entries)
 
 
 _RULES: tuple[Callable[[_Run], Iterator[str]], ...] = (

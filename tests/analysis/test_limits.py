@@ -32,6 +32,7 @@ def summary(**changes):
         "length_s": 600.0,
         "metrics": {"latency_ms": {"count": 9999, "ci95": {"mean": [1, 2]}}},
         "rates": {},
+        "intervals": {"by": "repeats", "repeats_needed": None},
     }
     return {"windows": {"whole": whole | changes}}
 
@@ -79,10 +80,18 @@ def test_each_sentence_comes_from_its_fact_alone(changes, said):
     [
         ({"length_s": 30.0}, "A window of 30 s"),
         (
-            {"metrics": {"latency_ms": {"count": 130, "ci95": {"p50": [1, 2]}}}},
+            {"intervals": None, "metrics": {"latency_ms": {"count": 130, "ci95": {"p50": [1, 2]}}}},
             "130 requests do not resolve p99, p99.9",
         ),
-        ({"metrics": {"latency_ms": {"count": 9999, "ci95": None}}}, "No intervals"),
+        ({"intervals": None}, "No intervals"),
+        (
+            {"metrics": {"ttft_ms": {"notes": {"p99": "not enough data"}}}},
+            "Not resolved by this run: p99 of TTFT.",
+        ),
+        (
+            {"intervals": {"by": "run", "repeats_needed": "all seats were taken"}},
+            "Repeats needed: all seats were taken.",
+        ),
     ],
 )
 def test_the_summary_limits_a_run_too(changes, said):
