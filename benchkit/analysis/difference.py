@@ -1,0 +1,202 @@
+"""How much two sets of runs differ in one number, and whether that is more than is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.analysis.log_ratio import LEVEL, SEES, SINGLE, Difference
+from benchkit.analysis.permutation import permutation_p
+
+__all__ = [
+    "LEVEL",
+    "SEES",
+    "SINGLE",
+    "Difference",
+    "Direction",
+    "Outcome",
+    "decide",
+    "difference",
+    "holm",
+    "limit_of",
+    "p_beyond",
+    "p_within",
+]
+
+Floats = NDArray[np.float64]
+Outcome = Literal["pass", "fail", "inconclusive"]
+Direction = Literal["rise", "drop"]
+
+CHECKED_FROM = 6
+"""Runs a side from which a permutation test can find anything at 5 % whatever the pairing."""
+_ONE_START = "each side is one start of its server: another start may differ by more than the interval says"
+
+
+def difference(
+    base: Sequence[float],
+    new: Sequence[float],
+    *,
+    paired: bool,
+    higher_is_worse: bool = True,
+    starts: tuple[Sequence[int], Sequence[int]] | None = None,
+    floor: float = 0.0,
+) -> Difference:
+    """The difference of one number between two sets of runs.
+
+    Paired: Student's t on the log ratios of the pairs. Not paired: Welch's t on the logarithms (equal variances are not
+    assumed). Where runs of a side come from several starts of the server, the mean over a start is one value: runs of
+    one start share what that start brought (addresses, clocks, autotuning).
+
+    Args:
+        base: the number of each run of the base.
+        new: of each run of the new side; paired: in the same order, of the same plan.
+        paired: whether ``base[i]`` and ``new[i]`` belong together.
+        higher_is_worse: whether a rise is a change for the worse.
+        starts: for each run of both sides the start of the server that it belongs to.
+        floor: the least relative standard deviation that a run's value can have, the client's own error: a simulated
+            server repeats itself exactly, and no interval is narrower than what measures it.
+
+    Raises:
+        ValueError: paired sides of unequal length, or starts that do not belong to the runs.
+    """
+    runs = len(base), len(new)
+    if paired and runs[0] != runs[1]:
+        raise ValueError(f"pairs need as many runs on both sides, not {runs[0]} and {runs[1]}")
+    if starts is not None and (len(starts[0]), len(starts[1])) != runs:
+        raise ValueError("there is not one server start for each run")
+    empty = Difference(None, None, None, None, 0.0, None, runs, runs, paired, higher_is_worse, "")
+    told = [
+        np.asarray([math.nan if value is None else value for value in side], dtype=float)
+        for side in (base, new)
+    ]
+    if not all(side.size for side in told):
+        return _noted(empty, "a side has no runs")
+    if any(np.isnan(side).any() for side in told):
+        return _noted(empty, "not every run has this number")
+    if any((side <= 0).any() for side in told):
+        return _noted(empty, "a value is not above zero, so there is no ratio")
+    logs = [np.log(side) for side in told]
+    means = [float(np.exp(side.mean())) for side in logs]
+    values, note = _units(logs, starts, paired=paired)
+    units = (values[0].size, values[0].size) if paired else (values[0].size, values[1].size)
+    log_ratio = float(values[0].mean()) if paired else float(values[1].mean() - values[0].mean())
+    known = Difference(
+        means[0], means[1], log_ratio, None, 0.0, None, runs, units, paired, higher_is_worse, "", note=note
+    )
+    if min(units) < 2:
+        return _noted(known, note or SINGLE)
+    error, freedom, sd = _paired(values[0], floor) if paired else _welch(values[0], values[1], floor)
+    return Difference(
+        base=means[0],
+        new=means[1],
+        log_ratio=log_ratio,
+        standard_error=error,
+        freedom=freedom,
+        sd_log=sd,
+        runs=runs,
+        units=units,
+        paired=paired,
+        higher_is_worse=higher_is_worse,
+        method=f"{'paired' if paired else 'Welch'} t on log ratios",
+        permutation_p=permutation_p(values) if min(units) >= CHECKED_FROM else None,
+        note=note,
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Each p as if it alone were looked at: below a level in any by chance in at most that share of families (Holm 1979)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted, largest = [1.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def limit_of(threshold: float, direction: Direction) -> float:
+    """The ratio at which a change of that share begins: 1.1 for a rise by 0.1, 0.9 for a drop."""
+    return 1 + threshold if direction == "rise" else 1 - threshold
+
+
+def p_beyond(found: Difference, threshold: float, direction: Direction) -> float | None:
+    """One-sided p of "the change is not beyond the threshold": small when it is. For ``holm`` over several gates."""
+    limit = limit_of(threshold, direction)
+    return found.p_above(limit) if direction == "rise" else found.p_below(limit)
+
+
+def p_within(found: Difference, threshold: float, direction: Direction) -> float | None:
+    """One-sided p of "the change is beyond the threshold": small when it is not."""
+    limit = limit_of(threshold, direction)
+    return found.p_below(limit) if direction == "rise" else found.p_above(limit)
+
+
+def decide(found: Difference, threshold: float, direction: Direction, alpha: float = 0.05) -> Outcome:
+    """Whether a change is beyond a threshold: fail and pass each err in at most that share of all cases.
+
+    The 90 % interval of the ratio lies wholly beyond the threshold (fail), wholly short of it (pass), or has it inside
+    (inconclusive, with a single run a side always).
+
+    Args:
+        found: the difference.
+        threshold: the change that is still allowed, as a share.
+        direction: whether a rise or a drop is the change for the worse.
+        alpha: the share of errors.
+    """
+    beyond, within = p_beyond(found, threshold, direction), p_within(found, threshold, direction)
+    if beyond is None or within is None:
+        return "inconclusive"
+    return "fail" if beyond < alpha else "pass" if within < alpha else "inconclusive"
+
+
+def _noted(found: Difference, note: str) -> Difference:
+    return replace(found, note=note)
+
+
+def _units(
+    logs: list[Floats], starts: tuple[Sequence[int], Sequence[int]] | None, *, paired: bool
+) -> tuple[list[Floats], str]:
+    """What is independent (paired: the differences alone), and what to say of it."""
+    values = [logs[1] - logs[0]] if paired else logs
+    if starts is None:
+        return values, ""
+    labels = (
+        [[str(pair) for pair in zip(*starts, strict=True)]]
+        if paired
+        else [[*map(str, side)] for side in starts]
+    )
+    several = [len(set(each)) > 1 for each in labels]
+    if not any(several):
+        return values, _ONE_START if max(len(each) for each in labels) > 1 else ""
+    if not all(several):
+        return values, f"{_ONE_START}, while the other side has several"
+    return [_means(each, label) for each, label in zip(values, labels, strict=True)], ""
+
+
+def _means(values: Floats, labels: list[str]) -> Floats:
+    """The mean over each label, in order of appearance."""
+    found = list(dict.fromkeys(labels))
+    return np.asarray([values[[label == each for label in labels]].mean() for each in found])
+
+
+def _paired(differences: Floats, floor: float) -> tuple[float, float, float]:
+    sd = max(float(differences.std(ddof=1)), math.sqrt(2) * floor)
+    return sd / math.sqrt(differences.size), float(differences.size - 1), sd
+
+
+def _welch(base: Floats, new: Floats, floor: float) -> tuple[float, float, float]:
+    """Standard error, Satterthwaite's degrees of freedom, and the pooled standard deviation of a run."""
+    variances = [max(float(side.var(ddof=1)), floor**2) for side in (base, new)]
+    degrees = [side.size - 1 for side in (base, new)]
+    shares = [variances[0] / base.size, variances[1] / new.size]
+    total = sum(shares)
+    below = sum(share**2 / degree for share, degree in zip(shares, degrees, strict=True))
+    freedom = total**2 / below if below > 0 else float(sum(degrees))
+    pooled = sum(variance * degree for variance, degree in zip(variances, degrees, strict=True)) / sum(
+        degrees
+    )
+    return math.sqrt(total), freedom, math.sqrt(pooled)
