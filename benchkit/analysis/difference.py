@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchkit.analysis import student
 from benchkit.analysis.log_ratio import LEVEL, SEES, SINGLE, Difference
 from benchkit.analysis.permutation import permutation_p
 
@@ -90,26 +91,19 @@ def difference(
     )
     if min(units) < 2:
         return _noted(known, note or SINGLE)
-    error, freedom, sd = _paired(values[0], floor) if paired else _welch(values[0], values[1], floor)
-    return Difference(
-        base=means[0],
-        new=means[1],
-        log_ratio=log_ratio,
-        standard_error=error,
-        freedom=freedom,
-        sd_log=sd,
-        runs=runs,
-        units=units,
-        paired=paired,
-        higher_is_worse=higher_is_worse,
+    spread = student.paired(values[0], floor) if paired else student.welch(values[0], values[1], floor)
+    return replace(
+        known,
+        standard_error=float(spread.error),
+        freedom=float(spread.freedom),
+        sd_log=float(spread.sd),
         method=f"{'paired' if paired else 'Welch'} t on log ratios",
         permutation_p=permutation_p(values) if min(units) >= CHECKED_FROM else None,
-        note=note,
     )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Each p as if it alone were looked at: below a level in any by chance in at most that share of families (Holm 1979)."""
+    """Each p as if it alone were looked at, so that any falls below a level by chance at that rate (Holm 1979)."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted, largest = [1.0] * len(p_values), 0.0
     for rank, index in enumerate(order):
@@ -171,7 +165,8 @@ def _units(
     )
     several = [len(set(each)) > 1 for each in labels]
     if not any(several):
-        return values, _ONE_START if max(len(each) for each in labels) > 1 else ""
+        # Where both sides are one and the same start, it is in both and drops out.
+        return values, "" if set(starts[0]) == set(starts[1]) else _ONE_START
     if not all(several):
         return values, f"{_ONE_START}, while the other side has several"
     return [_means(each, label) for each, label in zip(values, labels, strict=True)], ""
@@ -181,22 +176,3 @@ def _means(values: Floats, labels: list[str]) -> Floats:
     """The mean over each label, in order of appearance."""
     found = list(dict.fromkeys(labels))
     return np.asarray([values[[label == each for label in labels]].mean() for each in found])
-
-
-def _paired(differences: Floats, floor: float) -> tuple[float, float, float]:
-    sd = max(float(differences.std(ddof=1)), math.sqrt(2) * floor)
-    return sd / math.sqrt(differences.size), float(differences.size - 1), sd
-
-
-def _welch(base: Floats, new: Floats, floor: float) -> tuple[float, float, float]:
-    """Standard error, Satterthwaite's degrees of freedom, and the pooled standard deviation of a run."""
-    variances = [max(float(side.var(ddof=1)), floor**2) for side in (base, new)]
-    degrees = [side.size - 1 for side in (base, new)]
-    shares = [variances[0] / base.size, variances[1] / new.size]
-    total = sum(shares)
-    below = sum(share**2 / degree for share, degree in zip(shares, degrees, strict=True))
-    freedom = total**2 / below if below > 0 else float(sum(degrees))
-    pooled = sum(variance * degree for variance, degree in zip(variances, degrees, strict=True)) / sum(
-        degrees
-    )
-    return math.sqrt(total), freedom, math.sqrt(pooled)
