@@ -35,7 +35,11 @@ def paired(differences: Floats, floor: float = 0.0) -> Spread:
 
 
 def welch(base: Floats, new: Floats, floor: float = 0.0) -> Spread:
-    """The difference of two means whose variances need not be equal, with Satterthwaite's degrees of freedom.
+    """The difference of two means whose variances need not be equal (Welch 1938).
+
+    Degrees of freedom by Satterthwaite (1946). For sides of equal size with his correction for the bias of estimated
+    variances, at most those of equal variances: without it, three a side alarm in 3.9 % of cases at 5 %, and see less.
+    For sides of unequal size without it: there it would alarm too often.
 
     Args:
         base: values along the last axis.
@@ -46,9 +50,10 @@ def welch(base: Floats, new: Floats, floor: float = 0.0) -> Spread:
     variances = [np.maximum(side.var(axis=-1, ddof=1), floor**2) for side in (base, new)]
     shares = [variance / size for variance, size in zip(variances, sizes, strict=True)]
     total = shares[0] + shares[1]
-    below = sum(share**2 / (size - 1) for share, size in zip(shares, sizes, strict=True))
     degrees = sizes[0] + sizes[1] - 2
+    corrected = 2 if sizes[0] == sizes[1] else 0
+    below = sum(share**2 / (size - 1 + corrected) for share, size in zip(shares, sizes, strict=True))
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = np.where(below > 0, total**2 / below, degrees)
+        freedom = np.where(below > 0, np.minimum(total**2 / below - corrected, degrees), degrees)
     pooled = sum(variance * (size - 1) for variance, size in zip(variances, sizes, strict=True)) / degrees
     return Spread(new.mean(axis=-1) - base.mean(axis=-1), np.sqrt(total), freedom, np.sqrt(pooled))

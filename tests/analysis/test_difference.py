@@ -28,13 +28,25 @@ def test_paired_is_students_t_on_log_ratios():
 
 
 def test_unpaired_is_welchs_t_on_logarithms():
-    """Two sides without pairs give Welch's t, of sides of any size."""
+    """Two sides of unequal size without pairs give Welch's t."""
     found = difference(BASE, SLOWER[:3], paired=False)
     expected = stats.ttest_ind(np.log(SLOWER[:3]), np.log(BASE), equal_var=False)
     low, high = expected.confidence_interval(0.95)
     assert found.p == pytest.approx(expected.pvalue)
     assert found.freedom == pytest.approx(expected.df)
     assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
+
+
+def test_equal_sides_have_corrected_degrees_of_freedom():
+    """Sides of equal size have Welch's t, and more degrees of freedom than his, never more than with one variance."""
+    found, expected = (
+        difference(BASE, SLOWER, paired=False),
+        stats.ttest_ind(np.log(SLOWER), np.log(BASE), equal_var=False),
+    )
+    assert found.log_ratio / found.standard_error == pytest.approx(expected.statistic)
+    assert expected.df < found.freedom <= 8
+    one_sided = difference([100.0, 100.0001, 99.9999], [90.0, 100.0, 110.0], paired=False)
+    assert one_sided.freedom == pytest.approx(2, abs=1e-3)
 
 
 @given(base=_values, scale=st.floats(0.5, 2), paired=st.booleans())
@@ -116,7 +128,9 @@ def test_runs_of_one_server_start_are_one_value():
     means = [[np.log(side[:3]).mean(), np.log(side[3:]).mean()] for side in (base, new)]
     assert found.units == (2, 2)
     assert found.runs == (6, 6)
-    assert found.p == pytest.approx(stats.ttest_ind(means[1], means[0], equal_var=False).pvalue)
+    assert found.log_ratio / found.standard_error == pytest.approx(
+        stats.ttest_ind(means[1], means[0], equal_var=False).statistic
+    )
     assert difference(base, new, paired=True, starts=starts).units == (2, 2)
 
 
