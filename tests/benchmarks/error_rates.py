@@ -191,10 +191,10 @@ def as_markdown(found, normal, uneven, trials):
         f"`{COMMAND}` ({trials:,} trials a cell: a share of 5 % is known to ±{known:.1f} points)",
         "",
         "Share of trials (%) in which a gate that allows 10 % fails, by the true change; in brackets",
-        "inference-doctor's rule on the same trials. *A/A*: a difference is found (two-sided, 5 %) where there is none.",
+        "inference-doctor's rule on the same trials. *A/A*: a difference is found (two-sided, 5 %), and there is none.",
         "",
         "False alarms are a failure up to 10 %, a pass from 10 % on, a difference in A/A: in no cell more than",
-        f"{100 * worst_alarm(found):.1f} %. With normal noise in place of lognormal: {100 * worst_alarm(normal):.1f} %,",
+        f"{100 * worst_alarm(found):.1f} %. With normal noise, not lognormal, {100 * worst_alarm(normal):.1f} %,",
         f"and power at most {100 * max(0, -least_lead(normal)):.2f} points behind inference-doctor's in any cell.",
         "",
     ]
