@@ -57,6 +57,8 @@ class PlanSpec:
     vocabulary: Vocabulary
     stream_usage: str
     """What is asked of ``usage`` in the stream: continuous (on every chunk), final, or none."""
+    contents: int = 0
+    """Which contents go with the seed's times and lengths: runs that are paired share those, and never a prompt."""
 
     @classmethod
     def of(
@@ -68,6 +70,7 @@ class PlanSpec:
         stream_usage: str = "continuous",
         ignore_eos: bool | None = None,
         repeat: int = 0,
+        contents: int = 0,
     ) -> PlanSpec:
         """The spec of a run's parameters and of what the preflight found.
 
@@ -78,6 +81,7 @@ class PlanSpec:
             stream_usage: what the server understands of ``stream_options``.
             ignore_eos: whether to ask for it; None = as the parameters say.
             repeat: which repeat of the run, from 0.
+            contents: other than 0, other prompts at the same times and of the same lengths.
 
         Raises:
             InvalidParameter: ``input_tokens`` leaves no room for a prompt beside the server's own tokens.
@@ -109,6 +113,7 @@ class PlanSpec:
             repeat=repeat,
             vocabulary=vocabulary,
             stream_usage=stream_usage,
+            contents=contents,
         )
 
     @property
@@ -117,8 +122,8 @@ class PlanSpec:
         return self.load in OPEN_LOOPS
 
     def to_json(self) -> dict[str, Any]:
-        """Fields as JSON values."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        """Fields as JSON values; contents only where they are not the seed's own, as in plans of earlier versions."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "contents" or self.contents}
         return plain | {"vocabulary": self.vocabulary.to_json()}
 
     @classmethod

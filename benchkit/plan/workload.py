@@ -16,6 +16,8 @@ FIRST_TOKEN_ID = 1000
 TOKEN_IDS = 3000
 """How many ids prompts are drawn from: 1000 to 3999, present in every vocabulary that we know of."""
 
+_BEYOND_SEEDS = 2**64
+"""Seeds are smaller, so no other seed draws the contents that go with a seed."""
 _MARK = "\u0000prompt\u0000"
 _USAGE: dict[str, dict[str, bool]] = {
     "continuous": {"include_usage": True, "continuous_usage_stats": True},
@@ -32,10 +34,11 @@ class SyntheticWorkload:
 
     def __init__(self, spec: PlanSpec, phase: str) -> None:
         self._spec = spec
-        self._stream = Stream(spec.seed, spec.repeat, phase, Purpose.CONTENTS)
+        seed = spec.seed + spec.contents * _BEYOND_SEEDS
+        self._stream = Stream(seed, spec.repeat, phase, Purpose.CONTENTS)
         self._pieces: _Pieces = _IdPieces() if spec.prompt_form == "token_ids" else _WordPieces(spec)
         self._head, self._tail = _envelope(spec)
-        shared = Stream(spec.seed, 0, "all", Purpose.PREFIX)
+        shared = Stream(seed, 0, "all", Purpose.PREFIX)
         self._prefix = self._pieces.draw(shared, 0, spec.prefix_tokens)
 
     def body(self, index: int, lengths: Lengths) -> bytes:

@@ -228,6 +228,21 @@ def test_repeats_and_seeds_draw_other_times():
     assert renamed.sha256 != base.sha256
 
 
+def test_paired_plans_share_times_and_lengths_and_no_prompt():
+    """Other contents come at the same times and in the same lengths, with a prefix of their own."""
+    values = POISSON | {"prefix_tokens": 12}
+    plans = [_plan(values, contents=contents) for contents in (0, 1, 2)]
+    for phase in Phase:
+        assert len({tuple(plan.due_ns(phase)) for plan in plans}) == 1
+        drawn = [_bodies(plan, phase) for plan in plans]
+        lengths = [[(len(_content(b).split()), b["max_tokens"]) for b in bodies] for bodies in drawn]
+        assert lengths[0] == lengths[1] == lengths[2]
+        starts = [{_content(body)[:40] for body in bodies} for bodies in drawn]
+        assert not starts[0] & starts[1]
+        assert not starts[1] & starts[2]
+    assert "contents" not in plans[0].spec.to_json()
+
+
 def test_prefix_is_shared_by_the_seed():
     """All prompts of a seed begin with the same prefix, in every phase and repeat, and go on differently."""
     values = POISSON | {"prefix_tokens": 12}
