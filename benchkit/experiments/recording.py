@@ -127,6 +127,7 @@ class Recording:
         from benchkit.telemetry.sample import to_table
 
         facts = _load_facts(self._results, self._parameters, self.stopped_by)
+        facts["server_starts"] = [self._start_in(result) for result in self._results]
         clock = None
         if self._results:
             anchor = manifests.clock_anchor()
@@ -137,6 +138,17 @@ class Recording:
             }
         telemetry = to_table(self._samples) if self._samples else None
         return complete(self._folder, self._parameters, facts, clock=clock, telemetry=telemetry)
+
+    def _start_in(self, result: LoadResult) -> float | None:
+        """When the server began that answered a repeat, by the samples of its window."""
+        from benchkit.telemetry.prometheus import start_in
+
+        inside = [
+            each
+            for each in self._samples
+            if each.source == "server" and result.window_start_ns <= each.time_ns < result.window_end_ns
+        ]
+        return start_in(inside)
 
 
 def _load_facts(

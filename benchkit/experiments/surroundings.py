@@ -18,6 +18,7 @@ from benchkit.http import ControlClient
 from benchkit.load.clock import kernel_times_available
 from benchkit.parameters import RunParameters
 from benchkit.plan.vocabulary import Vocabulary
+from benchkit.telemetry.prometheus import parse, start_in
 
 __all__ = ["Closer", "describe_server", "judge_proxy", "judge_server_clock", "look_closer"]
 
@@ -48,7 +49,7 @@ class Closer(NamedTuple):
 def describe_server(
     client: ControlClient, cards: Sequence[ModelCard], card: ModelCard | None
 ) -> dict[str, Any]:
-    """Give what the server says of itself, null where silent: version, models, max_model_len, engine."""
+    """Give what the server says of itself, null where silent: version, models, max_model_len, engine, started_at."""
     version = _quietly(client.version)
     owners = {str(entry.raw.get("owned_by", "")).lower() for entry in cards}
     said = " ".join([*owners, (version or "").lower()])
@@ -58,7 +59,17 @@ def describe_server(
         "models": [plain(entry.id) for entry in cards],
         "max_model_len": card.max_model_len if card else None,
         "engine": engine,
+        "started_at": _started_at(client),
     }
+
+
+def _started_at(client: ControlClient) -> float | None:
+    """When the server's process began, in seconds since 1970, by its own ``/metrics``."""
+    text = _quietly(client.metrics)
+    try:
+        return None if text is None else start_in(parse(text))
+    except ValueError:
+        return None
 
 
 def judge_proxy(probe: Probe) -> list[Finding]:

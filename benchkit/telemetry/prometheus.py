@@ -13,6 +13,9 @@ _LEFT_OUT = ("#", "python_", "http_")
 """Comments, and what a web framework and an interpreter say of themselves."""
 
 
+PROCESS_START = "process_start_time_seconds"
+
+
 class ServerMean(NamedTuple):
     """A histogram's mean between two samples."""
 
@@ -48,6 +51,15 @@ def parse(text: str) -> Iterator[Reading]:
     for family in text_string_to_metric_families(kept):
         for sample in family.samples:
             yield Reading(sample.name, json.dumps(sample.labels, sort_keys=True), float(sample.value))
+
+
+def start_in(readings: Iterable[Reading | Sample]) -> float | None:
+    """When the server's process began, in seconds since 1970; None where it does not say.
+
+    It tells one start of a server from another: what a start brings (addresses, clocks, tuning) its runs share.
+    """
+    found = [each.value for each in readings if each.name == PROCESS_START and each.value > 0]
+    return min(found) if found else None
 
 
 def window_mean(samples: Sequence[Sample], name: str, start_ns: int, end_ns: int) -> ServerMean | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import httpx
 import numpy as np
@@ -201,3 +202,12 @@ def test_load_spec_knows_every_url_form():
     )
     assert (spec.scheme, spec.host, spec.port) == ("https", "example.invalid", 443)
     assert spec.path == "/llm/v1/chat/completions?tenant=a"
+
+
+def test_each_repeat_names_the_start_of_its_server(embedded, tmp_path):
+    """The server's own start is in the manifest, once by the preflight and once for each repeat."""
+    run = measure(embedded, tmp_path, repeats=2, warmup_s=0.2, duration_s=1.2)
+
+    began = run.manifest["server"]["started_at"]
+    assert 0 < time.time() - began < 3600
+    assert run.manifest["load"]["server_starts"] == [began, began]

@@ -128,7 +128,8 @@ def test_the_page_has_vllms_names_and_types(cached):
                   "request_generation_tokens")  # fmt: skip
     expected = dict.fromkeys(gauges, "gauge") | dict.fromkeys(counters, "counter")
     expected |= dict.fromkeys(histograms, "histogram")
-    assert types == {f"vllm:{name}": kind for name, kind in expected.items()}
+    expected = {f"vllm:{name}": kind for name, kind in expected.items()}
+    assert types == expected | {"process_start_time_seconds": "gauge"}
 
 
 def test_histograms_of_a_request_add_up(cached):

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchkit.serving import simulated
-from benchkit.telemetry.prometheus import metrics_sampler, parse, series, window_increase, window_mean
+from benchkit.telemetry.prometheus import (
+    metrics_sampler,
+    parse,
+    series,
+    start_in,
+    window_increase,
+    window_mean,
+)
 from benchkit.telemetry.sample import Reading, Sample
 
 PAGE = """# HELP vllm:num_requests_running Requests in the batch.
@@ -130,3 +137,14 @@ async def test_the_embedded_servers_own_ttft(tmp_path, monkeypatch):
     assert window_increase(sampler.samples, "vllm:generation_tokens_total", 0, ended_ns) == 20
     assert len(series(sampler.samples, "vllm:num_requests_running")) >= 4
     assert sampler.failures == 0
+
+
+def test_a_page_tells_when_its_server_began():
+    """The start of the server's process is read from its page; of several processes the first; else it is unknown."""
+    page = "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds 1.7e+09\n"
+    assert start_in(parse(page)) == 1.7e9
+    assert (
+        start_in(parse('process_start_time_seconds{pid="2"} 9.0\nprocess_start_time_seconds{pid="1"} 8.0\n'))
+        == 8.0
+    )
+    assert start_in(parse("other 1.0\n")) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -87,6 +88,7 @@ class ServerMetrics:
         )
         quoted = model.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         self._labels = f'engine="0",model_name="{quoted}"'
+        self._started_s = time.time()
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.shed = 0
@@ -135,6 +137,9 @@ class ServerMetrics:
         ):
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name}{{{labels}}} {float(value)}"]
         lines += [
+            "# HELP process_start_time_seconds Start time of the process since unix epoch in seconds.",
+            "# TYPE process_start_time_seconds gauge",
+            f"process_start_time_seconds {self._started_s:.2f}",
             "# HELP vllm:admission_rejections_total Requests answered 429 because too many waited.",
             "# TYPE vllm:admission_rejections_total counter",
             f'vllm:admission_rejections_total{{{labels},reason="max_queue"}} {float(self.shed)}',
