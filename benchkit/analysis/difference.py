@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.analysis import student
-from benchkit.analysis.log_ratio import LEVEL, SEES, SINGLE, Difference
+from benchkit.analysis.log_ratio import SEES, SINGLE, Difference
 from benchkit.analysis.permutation import permutation_p
 
 __all__ = [
-    "LEVEL",
     "SEES",
     "SINGLE",
     "Difference",
@@ -46,6 +45,7 @@ def difference(
     higher_is_worse: bool = True,
     starts: tuple[Sequence[int], Sequence[int]] | None = None,
     floor: float = 0.0,
+    alpha: float = 0.05,
 ) -> Difference:
     """The difference of one number between two sets of runs.
 
@@ -61,6 +61,7 @@ def difference(
         starts: for each run of both sides the start of the server that it belongs to.
         floor: the least relative standard deviation that a run's value can have, the client's own error: a simulated
             server repeats itself exactly, and no interval is narrower than what measures it.
+        alpha: error of the interval; less than 0.05 at one of several looks, see ``looks.spent``.
 
     Raises:
         ValueError: paired sides of unequal length, or starts that do not belong to the runs.
@@ -70,27 +71,27 @@ def difference(
         raise ValueError(f"pairs need as many runs on both sides, not {runs[0]} and {runs[1]}")
     if starts is not None and (len(starts[0]), len(starts[1])) != runs:
         raise ValueError("there is not one server start for each run")
-    empty = Difference(None, None, None, None, 0.0, None, runs, runs, paired, higher_is_worse, "")
+    empty = Difference(
+        None, None, None, None, 0.0, None, runs, runs, paired, higher_is_worse, "", alpha=alpha
+    )
     told = [
         np.asarray([math.nan if value is None else value for value in side], dtype=float)
         for side in (base, new)
     ]
     if not all(side.size for side in told):
-        return _noted(empty, "a side has no runs")
+        return replace(empty, note="a side has no runs")
     if any(np.isnan(side).any() for side in told):
-        return _noted(empty, "not every run has this number")
+        return replace(empty, note="not every run has this number")
     if any((side <= 0).any() for side in told):
-        return _noted(empty, "a value is not above zero, so there is no ratio")
+        return replace(empty, note="a value is not above zero, so there is no ratio")
     logs = [np.log(side) for side in told]
     means = [float(np.exp(side.mean())) for side in logs]
     values, note = _units(logs, starts, paired=paired)
     units = (values[0].size, values[0].size) if paired else (values[0].size, values[1].size)
     log_ratio = float(values[0].mean()) if paired else float(values[1].mean() - values[0].mean())
-    known = Difference(
-        means[0], means[1], log_ratio, None, 0.0, None, runs, units, paired, higher_is_worse, "", note=note
-    )
+    known = replace(empty, base=means[0], new=means[1], log_ratio=log_ratio, units=units, note=note)
     if min(units) < 2:
-        return _noted(known, note or SINGLE)
+        return replace(known, note=note or SINGLE)
     spread = student.paired(values[0], floor) if paired else student.welch(values[0], values[1], floor)
     return replace(
         known,
@@ -145,10 +146,6 @@ def decide(found: Difference, threshold: float, direction: Direction, alpha: flo
     if beyond is None or within is None:
         return "inconclusive"
     return "fail" if beyond < alpha else "pass" if within < alpha else "inconclusive"
-
-
-def _noted(found: Difference, note: str) -> Difference:
-    return replace(found, note=note)
 
 
 def _units(

@@ -11,7 +11,6 @@ from benchkit.analysis.power import Range, more_needed
 
 SEES = 0.05
 """The change that a comparison is expected to see, where nobody says another: 5 %."""
-LEVEL = 0.95
 SINGLE = "a single run a side does not show how much runs differ from each other: repeat both"
 
 
@@ -44,6 +43,8 @@ class Difference:
     """Two-sided; from six values a side."""
     note: str = ""
     """Why there is no interval, or what to keep in mind with it."""
+    alpha: float = 0.05
+    """Error of the interval and of ``differs``; smaller where this was one of several looks, see ``analysis.looks``."""
 
     @property
     def ratio(self) -> float | None:
@@ -52,13 +53,13 @@ class Difference:
 
     @property
     def low(self) -> float | None:
-        """Lower 95 % limit of ``ratio``."""
+        """Lower limit of ``ratio``, at 95 % where ``alpha`` is 0.05."""
         limits = self.interval()
         return None if limits is None else limits[0]
 
     @property
     def high(self) -> float | None:
-        """Upper 95 % limit of ``ratio``."""
+        """Upper limit of ``ratio``."""
         limits = self.interval()
         return None if limits is None else limits[1]
 
@@ -80,12 +81,13 @@ class Difference:
             return None
         return self.log_ratio / self.sd_log
 
-    def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
+    def interval(self, level: float | None = None) -> tuple[float, float] | None:
         """Limits of ``ratio``; None where a side has a single run.
 
         Args:
-            level: of confidence.
+            level: of confidence; None = 1 - ``alpha``.
         """
+        level = 1 - self.alpha if level is None else level
         if self.log_ratio is None or self.standard_error is None:
             return None
         half = float(stats.t.ppf(0.5 + level / 2, self.freedom)) * self.standard_error
@@ -109,9 +111,9 @@ class Difference:
             return 0.0 if away < 0 else 1.0
         return float(stats.t.cdf(away / self.standard_error, self.freedom))
 
-    def differs(self, alpha: float = 1 - LEVEL) -> bool:
-        """Whether there is a difference, at a level of error."""
-        return self.p is not None and self.p < alpha
+    def differs(self, alpha: float | None = None) -> bool:
+        """Whether there is a difference, at a level of error; None = ``alpha``."""
+        return self.p is not None and self.p < (self.alpha if alpha is None else alpha)
 
     @property
     def is_worse(self) -> bool | None:
@@ -121,7 +123,7 @@ class Difference:
         return (self.log_ratio > 0) == self.higher_is_worse
 
     def largest(self) -> float | None:
-        """The largest change, as a share, that the 95 % interval leaves possible."""
+        """The largest change, as a share, that the interval leaves possible."""
         limits = self.interval()
         return None if limits is None else max(abs(limit - 1) for limit in limits)
 
@@ -157,7 +159,7 @@ class Difference:
         largest = self.largest()
         assert largest is not None
         if largest <= sees:
-            return f"no difference larger than {_up(100 * largest)} % (95 %)"
+            return f"no difference larger than {_up(100 * largest)} % ({100 * (1 - self.alpha):.3g} %)"
         return f"cannot tell: {self._more_words(sees)}"
 
     def _word(self, *, worse: bool) -> str:
