@@ -15,6 +15,7 @@ from benchkit.analysis.log_ratio import SEES, SINGLE, Difference
 from benchkit.analysis.permutation import permutation_p
 
 __all__ = [
+    "CLIENT_FLOOR",
     "SEES",
     "SINGLE",
     "Difference",
@@ -32,14 +33,16 @@ Floats = NDArray[np.float64]
 Outcome = Literal["pass", "fail", "inconclusive"]
 Direction = Literal["rise", "drop"]
 
+CLIENT_FLOOR = 0.001
+"""Least relative spread of a run's value: what the client's own error moves a mean over a window by (0.1 %)."""
 CHECKED_FROM = 6
 """Runs a side from which a permutation test can find anything at 5 % whatever the pairing."""
 _ONE_START = "each side is one start of its server: another start may differ by more than the interval says"
 
 
 def difference(
-    base: Sequence[float],
-    new: Sequence[float],
+    base: Sequence[float | None],
+    new: Sequence[float | None],
     *,
     paired: bool,
     higher_is_worse: bool = True,

@@ -5,6 +5,7 @@ line, in widgets and in manifests. ``resolve`` is the gate: what comes out of it
 of contradiction.
 """
 
+from benchkit.parameters.ab import AbParameters
 from benchkit.parameters.canonical import canonical_json, parameters_hash
 from benchkit.parameters.capacity import CapacityParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters, context_needed
@@ -14,6 +15,7 @@ from benchkit.parameters.sources import load_file, parse_assignments
 from benchkit.parameters.sweep import SweepParameters
 
 __all__ = [
+    "AbParameters",
     "CapacityParameters",
     "ParameterGroup",
     "RunParameters",

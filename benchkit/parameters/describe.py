@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
+from benchkit.parameters.ab import AbParameters
 from benchkit.parameters.capacity import CapacityParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters
 from benchkit.parameters.sweep import SweepParameters
@@ -34,6 +35,12 @@ def as_markdown() -> str:
             beyond=RunParameters,
         ),
         _table("A capacity analysis", "`capacity_analysis.ipynb`, `benchkit capacity`", CapacityParameters),
+        _table(
+            "Two settings, run by run",
+            "`benchkit ab`: all of a run's (`repeats` stays 1) and these:",
+            AbParameters,
+            beyond=RunParameters,
+        ),
     ]
     return "\n".join(parts)
 

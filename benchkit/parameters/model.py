@@ -51,7 +51,8 @@ def _variable(value: str) -> str:
     return value
 
 
-def _address(value: str) -> str:
+def address(value: str) -> str:
+    """An address of http or https as it is; ValueError for anything else that is not empty."""
     if value and not re.match(r"https?://[^/\s]", value):
         raise ValueError("an address such as 'http://127.0.0.1:8000', with http:// or https:// and a host")
     return value
@@ -83,7 +84,7 @@ class RunParameters(ParameterGroup):
 
     asked_by: ClassVar[str] = "run_benchmark"
 
-    url: Annotated[str, AfterValidator(_address)] = Field(
+    url: Annotated[str, AfterValidator(address)] = Field(
         "",
         description="Address of the server, with or without /v1; empty = start the embedded one for the run.",
     )

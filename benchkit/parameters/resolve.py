@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from benchkit.errors import InvalidParameter, UnknownParameter
+from benchkit.parameters.ab import AbParameters
 from benchkit.parameters.capacity import CapacityParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters
 from benchkit.parameters.sweep import SweepParameters
@@ -21,6 +22,7 @@ MODELS: tuple[type[ParameterGroup], ...] = (
     ServingParameters,
     SweepParameters,
     CapacityParameters,
+    AbParameters,
 )
 
 _ELSEWHERE = {
@@ -57,7 +59,7 @@ _ELSEWHERE = {
 }
 """What other tools call it: a hint for the message only, never an alias."""
 
-_SECRET = frozenset({"headers", "extra_body", "api_key_env", "url", "server_args"})
+_SECRET = frozenset({"headers", "extra_body", "api_key_env", "url", "url_b", "server_args", "server_args_b"})
 """Values that a message does not repeat, since they may hold a secret."""
 
 _KINDS = {
