@@ -1,0 +1,202 @@
+"""95 % intervals of what one run says: of values in the order of their requests, and of counts in bins of time.
+
+Neighbours share a queue, so that a thousand of them may say as much as ten independent values. The variance of every
+statistic is therefore that of a series with memory (``long_run``), and a run that is short against its memory gets
+words instead of an interval: which, and why, is in docs/methodology.md with how often the intervals cover.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.analysis.binomial import quantile_ranks
+from benchkit.analysis.estimate import Estimate
+from benchkit.analysis.long_run import t_limit, variance_of_mean
+from benchkit.analysis.quantiles import PERCENTILES
+
+Floats = NDArray[np.float64]
+
+ENOUGH: Final = 50
+"""Memories that a run must span for any interval."""
+BURSTS: Final = 10
+"""Separate bursts of exceedances that a percentile from p90 up must have seen."""
+SHARES: Final[Mapping[str, float]] = {name: percent / 100 for name, percent in PERCENTILES}
+_FEWEST: Final = 20
+_UPPER: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much a run says: its memory, and how many memories it spans."""
+
+    memory: float
+    """Elements of the series between two that know nothing of each other, at least 1."""
+    independent: float
+    """How many independent observations the run is worth (n / memory)."""
+
+    def refusal(self) -> str:
+        """Why nothing of this run has an interval; empty where something may have one."""
+        if self.independent >= ENOUGH:
+            return ""
+        return f"not enough data: n/τ = {_count(self.independent)}, needs {ENOUGH}"
+
+
+def mean_estimate(values: Floats, sizes: Sequence[int], depth: Depth) -> Estimate:
+    """The mean of values in order.
+
+    Args:
+        values: in the order of their requests, none of them NaN.
+        sizes: how many of them each unbroken piece has.
+        depth: of the run.
+    """
+    if values.size < _FEWEST:
+        return Estimate(_mean(values), note=_too_few(values.size))
+    mean = float(values.mean())
+    why = depth.refusal()
+    if why:
+        return Estimate(mean, note=why, effective=depth.independent)
+    half = t_limit() * math.sqrt(float(variance_of_mean(split(values, sizes))))
+    return about(mean, half, positive=bool(values.min() >= 0), effective=depth.independent)
+
+
+def percentile_estimates(values: Floats, sizes: Sequence[int], depth: Depth) -> dict[str, Estimate]:
+    """The percentiles of values in order, by inverting the score.
+
+    The limits are all q with ``|F(q) - p| <= t sqrt(p (1 - p) / n_eff)``, where ``n_eff`` is what makes the variance of
+    the share of values at or below the sample's percentile that of independent ones.
+
+    Args:
+        values: in the order of their requests; none of them NaN, ``inf`` for a request that never gave one.
+        sizes: how many of them each unbroken piece has.
+        depth: of the run.
+    """
+    if values.size < _FEWEST:
+        return {name: Estimate(None, note=_too_few(values.size)) for name in SHARES}
+    ordered = np.sort(values)
+
+    def at(share: float) -> float:
+        return quantile(ordered, share)
+
+    constant = bool(ordered[0] == ordered[-1])
+    found = {}
+    for name, share in SHARES.items():
+        below = values <= at(share)
+        error = math.sqrt(float(variance_of_mean(split(below.astype(np.float64), sizes))))
+        seen = None if constant else bursts(np.flatnonzero(~below), depth.memory)
+        found[name] = of_share(at, values.size, share, error, seen, depth)
+    return found
+
+
+def bursts(places: NDArray[np.integer[Any]], memory: float) -> int:
+    """How many groups of exceedances there are that lie further apart than the memory reaches."""
+    return int(np.count_nonzero(np.diff(places) > memory)) + 1 if places.size else 0
+
+
+def of_share(
+    at: Callable[[float], float],
+    count: int,
+    share: float,
+    error: float,
+    seen_bursts: int | None,
+    depth: Depth,
+) -> Estimate:
+    """The percentile of a sample whose empirical distribution is known this well.
+
+    Args:
+        at: gives the sample's quantile at a share.
+        count: values in the sample.
+        share: of the percentile, from 0 to 1.
+        error: standard error of the share of values at or below it.
+        seen_bursts: separate bursts of values above it; None where all values are equal.
+        depth: of the run.
+    """
+    value = at(share)
+    half = t_limit() * error
+    independent = share * (1 - share) / error**2 if error > 0 else math.inf
+    name = f"p{100 * share:g}"
+    why = depth.refusal()
+    if not why and share + half >= 1:
+        needed = math.ceil(t_limit() ** 2 * share / (1 - share))
+        why = f"not enough data: worth {_count(independent)} independent values, {name} needs {needed:,}"
+    if not why and share >= _UPPER and seen_bursts is not None and seen_bursts < BURSTS:
+        why = f"not enough data: values above it came in {seen_bursts} bursts, {name} needs {BURSTS}"
+    if why:
+        return _at_least(at, count, share, name, why, depth)
+    low, high = at(share - half), at(share + half)
+    if not math.isfinite(high):
+        stated = value if math.isfinite(value) else None
+        note = "its upper limit lies among the requests that never gave a value"
+        return Estimate(stated, low, note=note, effective=independent)
+    return Estimate(value, low, high, effective=min(independent, 1e12))
+
+
+def rate_estimate(counts: Floats, sizes: Sequence[int], length_s: float, depth: Depth) -> Estimate:
+    """A rate from what was counted in equal bins of time.
+
+    Args:
+        counts: one a bin, in order.
+        sizes: how many bins each unbroken piece has.
+        length_s: of all bins together.
+        depth: of the run.
+    """
+    rate = float(counts.sum()) / length_s
+    why = depth.refusal() if counts.any() else "nothing was counted"
+    if why:
+        return Estimate(rate, note=why, effective=depth.independent)
+    half = t_limit() * math.sqrt(float(variance_of_mean(split(counts, sizes)))) * counts.size / length_s
+    return about(rate, half, positive=True, effective=depth.independent)
+
+
+def quantile(ordered: Floats, share: float) -> float:
+    """Linear between order statistics at ``share (n - 1)``, as the percentiles of a summary."""
+    position = min(max(share, 0.0), 1.0) * (ordered.size - 1)
+    low = math.floor(position)
+    first = float(ordered[low])
+    if position == low:
+        return first
+    second = float(ordered[low + 1])
+    return first if first == second else first + (second - first) * (position - low)
+
+
+def split(values: Floats, sizes: Sequence[int]) -> list[Floats]:
+    """The unbroken pieces of a series, by its last axis."""
+    return [piece for piece in np.split(values, np.cumsum(sizes)[:-1], axis=-1) if piece.shape[-1]]
+
+
+def about(value: float, half: float, *, positive: bool, effective: float) -> Estimate:
+    """Limits round a mean; on the logarithm where nothing can be negative, since sums of long waits are skewed."""
+    if positive and value > 0:
+        stretch = math.exp(min(half / value, 50.0))
+        return Estimate(value, value / stretch, value * stretch, effective=effective)
+    return Estimate(value, value - half, value + half, effective=effective)
+
+
+def _at_least(
+    at: Callable[[float], float], count: int, share: float, name: str, why: str, depth: Depth
+) -> Estimate:
+    """No interval, but what as few independent values as the run is worth would still say: a lower bound."""
+    whole = min(count, max(1, int(depth.independent)))
+    rank = quantile_ranks(whole, share).low
+    low = None if rank is None else at(rank / whole)
+    if low is not None and math.isfinite(low):
+        why = f"{why}; {name} is at least {low:.4g}"
+    value = at(share)
+    return Estimate(value if math.isfinite(value) else None, low, note=why, effective=depth.independent)
+
+
+def _too_few(count: int) -> str:
+    return f"not enough data: {count} values"
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def _count(value: float) -> str:
+    return f"{value:,.1f}" if value < 10 else f"{value:,.0f}"

@@ -1,0 +1,141 @@
+"""What several runs say together: the spread between them is the error, whatever happened inside each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.analysis.estimate import Estimate
+from benchkit.analysis.intervals import SHARES, about, quantile
+from benchkit.analysis.long_run import t_limit
+
+Floats = NDArray[np.float64]
+
+FEWEST = 3
+"""Runs, or server starts, that an interval between them needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variance:
+    """Where the variance of a run's mean comes from."""
+
+    within: float
+    """What the memory inside a run explains: chance that a longer run would lessen."""
+    between: float
+    """What it does not: the machine, the hour, the server's start. Never below 0."""
+
+
+def between(values: Sequence[Floats], starts: Sequence[float | None] | None, statistic: str) -> Estimate:
+    """A statistic of several runs of the same load, with the interval that their spread gives.
+
+    A mean's interval is Student's t on the runs' own means. A percentile is that of all values together (an average of
+    the runs' percentiles would be biased), with the run as cluster: the error is that of the runs' shares of values at
+    or below it, and the limits are those of its score. Where the runs come from several starts of the server, the start
+    takes the run's place: runs of one start share what that start brought.
+
+    Args:
+        values: of each run; NaN is left out.
+        starts: for each run what identifies the start of its server; None where that is not known, or not told.
+        statistic: ``mean`` or a percentile's key such as ``p99`` or ``p99_9``.
+    """
+    runs = [each[~np.isnan(each)] for each in values]
+    clusters = clusters_of([each.size > 0 for each in runs], starts)
+    if not clusters.groups:
+        return Estimate(None, note="no run gave a value")
+    whole = [np.concatenate([runs[at] for at in group]) for group in clusters.groups]
+    pooled = np.concatenate(whole)
+    if statistic == "mean":
+        own = np.array([each.mean() for each in whole])
+        return of_means(float(pooled.mean()), own, clusters.noun, positive=bool(pooled.min() >= 0))
+    share, ordered = SHARES[statistic], np.sort(pooled)
+    value = quantile(ordered, share)
+    influence = np.array([float((each <= value).sum() - share * each.size) for each in whole]) / pooled.size
+    return of_clusters(lambda at: quantile(ordered, at), pooled.size, share, influence, clusters.noun)
+
+
+def variance_parts(run_means: Sequence[float], within: Sequence[float]) -> Variance | None:
+    """Both parts of the variance of a run's mean; None with fewer than two runs.
+
+    Args:
+        run_means: the mean of each run.
+        within: the variance of each run's mean by its own memory.
+    """
+    if len(run_means) < 2:
+        return None
+    inside = float(np.mean(within))
+    return Variance(inside, max(0.0, float(np.var(run_means, ddof=1)) - inside))
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Which runs belong together."""
+
+    groups: tuple[tuple[int, ...], ...]
+    """Positions of runs."""
+    noun: str
+    """What a group is: ``runs`` or ``server starts``."""
+
+
+def clusters_of(there: Sequence[bool], starts: Sequence[float | None] | None) -> Clusters:
+    """Each run its own cluster, or those of one server start where there are several starts.
+
+    Args:
+        there: which runs gave values.
+        starts: as of ``between``.
+    """
+    runs = [at for at, has in enumerate(there) if has]
+    known = None if starts is None else [starts[at] for at in runs]
+    if known is None or None in known or len(set(known)) < 2:
+        return Clusters(tuple((at,) for at in runs), "runs")
+    found: dict[float | None, list[int]] = {}
+    for at, start in zip(runs, known, strict=True):
+        found.setdefault(start, []).append(at)
+    return Clusters(tuple(map(tuple, found.values())), "server starts")
+
+
+def of_means(value: float, own: Floats, noun: str, *, positive: bool) -> Estimate:
+    """A mean from those of its clusters, by Student's t.
+
+    Args:
+        value: of all together.
+        own: of each cluster.
+        noun: what a cluster is.
+        positive: whether no value can be below 0.
+    """
+    if own.size < FEWEST:
+        return Estimate(value, note=_too_few(own.size, noun), effective=own.size)
+    half = t_limit(freedom=own.size - 1) * float(own.std(ddof=1)) / math.sqrt(own.size)
+    return replace(about(float(own.mean()), half, positive=positive, effective=own.size), value=value)
+
+
+def of_clusters(
+    at: Callable[[float], float], count: int, share: float, influence: Floats, noun: str
+) -> Estimate:
+    """A percentile of pooled values, by the score of its clusters.
+
+    Args:
+        at: gives the pooled quantile at a share.
+        count: pooled values, at most as many as there are requests.
+        share: of the percentile.
+        influence: of each cluster: its values at or below the percentile less what they should be, over all values.
+        noun: what a cluster is.
+    """
+    value, clusters = at(share), influence.size
+    if clusters < FEWEST:
+        return Estimate(value, note=_too_few(clusters, noun), effective=clusters)
+    error = math.sqrt(clusters / (clusters - 1) * float(((influence - influence.mean()) ** 2).sum()))
+    # Clusters that agree by chance do not know more than as many independent values as there are.
+    half = t_limit(freedom=clusters - 1) * max(error, math.sqrt(share * (1 - share) / count))
+    low = at(share - half) if half < share else None
+    if share + half >= 1:
+        why = f"not enough data: {clusters} {noun} with {count:,} values leave p{100 * share:g} open above"
+        return Estimate(value, low, note=why, effective=clusters)
+    return Estimate(value, low, at(share + half), effective=clusters)
+
+
+def _too_few(count: int, noun: str) -> str:
+    return f"not enough data: {count} {noun}, needs {FEWEST}"
