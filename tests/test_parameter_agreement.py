@@ -11,6 +11,7 @@ import pytest
 from papermill.inspection import inspect_notebook
 
 from benchkit.parameters import (
+    AbParameters,
     CapacityParameters,
     RunParameters,
     ServingParameters,
@@ -26,6 +27,8 @@ MODELS = {
     "sweep": SweepParameters,
     "capacity_analysis": CapacityParameters,
 }
+COMMANDS = {"ab": AbParameters}
+"""What has no notebook."""
 FILES = sorted((ROOT / "params").glob("*.yaml"))
 
 
@@ -45,8 +48,15 @@ def _type_name(annotation):
 
 
 def _notebook_of(file):
-    """The notebook that a params file names in its comment block."""
-    return re.search(r"^# Notebook: +notebooks/(\w+)\.ipynb$", file.read_text(), re.MULTILINE)[1]
+    """The notebook that a params file names in its comment block; None where it names a command."""
+    found = re.search(r"^# Notebook: +notebooks/(\w+)\.ipynb$", file.read_text(), re.MULTILINE)
+    return found and found[1]
+
+
+def _model_of(file):
+    """What a params file is for."""
+    command = re.search(r"^# Command: +benchkit (\w+)$", file.read_text(), re.MULTILINE)
+    return COMMANDS[command[1]] if command else MODELS[_notebook_of(file)]
 
 
 @pytest.mark.parametrize("notebook", MODELS)
@@ -82,18 +92,18 @@ def test_cell_is_read_by_papermill(notebook):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_params_file_resolves(file):
-    """A params file holds only names of its notebook's model, with values that make sense together."""
+    """A params file holds only names of its notebook's or command's model, with values that make sense together."""
     values = load_file(file)
-    resolved = resolve(values, MODELS[_notebook_of(file)])
+    resolved = resolve(values, _model_of(file))
     assert json.loads(json.dumps(resolved.model_dump(mode="json", include=set(values)))) == values
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_params_file_says_what_it_is_for(file):
-    """A params file begins with a comment block: purpose, notebook, hardware."""
+    """A params file begins with a comment block: purpose, notebook or command, hardware."""
     block = re.match(r"(?:#.*\n)+", file.read_text())[0]
     keys = re.findall(r"^# (\w+): +\S", block, re.MULTILINE)
-    assert keys == ["Purpose", "Notebook", "Hardware"]
+    assert keys in (["Purpose", "Notebook", "Hardware"], ["Purpose", "Command", "Hardware"])
 
 
 def test_every_load_has_a_use():

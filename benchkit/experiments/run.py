@@ -8,7 +8,7 @@ import importlib
 import shutil
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchkit.errors import InvalidParameter, LoadError, OutOfDescriptors, TargetError, TranscriptionFailed
 from benchkit.experiments.recording import Hooks, Recording
@@ -23,7 +23,7 @@ from benchkit.target import normalise_url
 if TYPE_CHECKING:
     from benchkit.serving.process import ServerProcess
 
-__all__ = ["Hooks", "measure"]
+__all__ = ["Hooks", "PairHalf", "measure"]
 
 _SLOW_IMPORTS = (
     "pandas",
@@ -33,11 +33,29 @@ _SLOW_IMPORTS = (
 )
 
 
-async def measure(parameters: RunParameters, hooks: Hooks | None = None) -> Path:
+class PairHalf(NamedTuple):
+    """A run's place in a comparison of pairs; the manifest's ``pair``."""
+
+    comparison: str
+    """Name of the comparison's folder."""
+    number: int
+    side: str
+    contents: int
+    """Which contents go with the seed's times and lengths."""
+
+
+async def measure(
+    parameters: RunParameters, hooks: Hooks | None = None, *, half: PairHalf | None = None
+) -> Path:
     """Runs one benchmark and returns its finished folder.
 
     An interrupt (a cancelled task) ends the load at once; what was measured is finished and stored, then the
     interrupt goes on its way.
+
+    Args:
+        parameters: what to measure.
+        hooks: who is told how it goes.
+        half: where it is half of a pair.
 
     Raises:
         ParameterError: the parameters make no sense together with the server.
@@ -58,7 +76,7 @@ async def measure(parameters: RunParameters, hooks: Hooks | None = None) -> Path
             hooks.stage("starting the embedded server")
             url = stack.enter_context(_embedded()).url
         hooks.stage(f"checking {url}")
-        return await _measure(parameters, url, hooks)
+        return await _measure(parameters, url, hooks, half)
 
 
 def _embedded() -> ServerProcess:
@@ -67,7 +85,7 @@ def _embedded() -> ServerProcess:
     return serving.start(backend="simulated")
 
 
-async def _measure(parameters: RunParameters, url: str, hooks: Hooks) -> Path:
+async def _measure(parameters: RunParameters, url: str, hooks: Hooks, half: PairHalf | None) -> Path:
     from benchkit.experiments import preflight
 
     warm_up = threading.Thread(target=_import_slow_parts, name="benchkit-imports", daemon=True)
@@ -84,6 +102,7 @@ async def _measure(parameters: RunParameters, url: str, hooks: Hooks) -> Path:
             stream_usage=found.stream_usage,
             ignore_eos=found.send_ignore_eos,
             repeat=repeat,
+            contents=half.contents if half else 0,
         )
         for repeat in range(parameters.repeats)
     ]
@@ -103,6 +122,8 @@ async def _measure(parameters: RunParameters, url: str, hooks: Hooks) -> Path:
         "server": {"url": url, **found.server},
         "environment": await asyncio.to_thread(_environment),
     }
+    if half is not None:
+        manifest["pair"] = half._asdict()
     folder.write_manifest(manifest)
     recording = Recording(parameters, folder, found, hooks)
     try:

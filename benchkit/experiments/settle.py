@@ -118,3 +118,19 @@ class Settler:
         told = answer.json() if answer.status == 200 and answer.body else None
         refused = isinstance(told, dict) and told.get("success") is False
         return answer.status == 200 and not refused
+
+
+def first_model(url: str, parameters: RunParameters) -> str:
+    """The model that a server names first; empty where it names none.
+
+    Args:
+        url: the server.
+        parameters: how to reach it.
+
+    Raises:
+        TargetError: it cannot be reached or is no such API.
+    """
+    p = parameters
+    with ControlClient(url, api_key_env=p.api_key_env, headers=p.headers, verify_tls=p.verify_tls) as client:
+        models = client.models()
+    return models[0].id if models else ""

@@ -12,9 +12,9 @@ from benchkit.objectives import StatisticObjective, parse, singles
 from benchkit.parameters import SweepParameters
 
 _WIDTH = 88
-_AROUND_S = 4.0
+AROUND_S = 4.0
 """Of a point beside its load, on a machine of two cores: the look before it, records, numbers."""
-_START_S = {"simulated": 1.0, "vllm": 90.0}
+START_S = {"simulated": 1.0, "vllm": 90.0}
 """Of a server that the sweep starts; vllm's with a small model."""
 
 
@@ -48,7 +48,7 @@ class SweepOutline:
         cells = f" on each of {self.cells} settings of the server" if self.cells > 1 else ""
         lines = [f"loads:    {self.loads}{cells}"]
         if self.seconds is not None and self.most_seconds is not None:
-            lines.append(f"time:     about {_minutes(self.seconds)}, at most {_minutes(self.most_seconds)}")
+            lines.append(f"time:     about {minutes(self.seconds)}, at most {minutes(self.most_seconds)}")
         else:
             lines.append("time:     until the requests of each point are answered")
         if self.cost is not None:
@@ -67,9 +67,9 @@ def outline(sweep: SweepParameters) -> SweepOutline:
     else:
         points = (len(p.rates) + len(p.concurrencies) if p.is_list else 2 + p.points) * cells
         each = p.repeats * (p.warmup_s + p.duration_s)
-        start = 0.0 if p.url else cells * _START_S[p.backend]
-        seconds = points * (each + _AROUND_S) + start if p.duration_s else None
-        most = points * (each + p.repeats * p.drain_s + p.settle_s + _AROUND_S) + start
+        start = 0.0 if p.url else cells * START_S[p.backend]
+        seconds = points * (each + AROUND_S) + start if p.duration_s else None
+        most = points * (each + p.repeats * p.drain_s + p.settle_s + AROUND_S) + start
         loads = _loads(p)
     cost = p.price_per_hour * seconds / 3600 if p.price_per_hour and seconds is not None else None
     return SweepOutline(points, cells, seconds, most if seconds is not None else None, cost, loads, _notes(p))
@@ -102,7 +102,7 @@ def _notes(p: SweepParameters) -> tuple[str, ...]:
             rate = needed / seconds
             notes.append(
                 f"'{text}' needs {needed} requests a point: points below {rate:.3g} requests/s will not resolve it in "
-                f"{seconds:g} s; at 1 request/s it takes {_minutes(math.ceil(needed))}"
+                f"{seconds:g} s; at 1 request/s it takes {minutes(math.ceil(needed))}"
             )
     if p.slo and p.concurrencies and not p.rates:
         notes.append(
@@ -113,7 +113,8 @@ def _notes(p: SweepParameters) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """A span of time as a person says it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

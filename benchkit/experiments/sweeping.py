@@ -14,12 +14,11 @@ from typing import Any
 from benchkit.errors import BenchkitError, ServerStartError, SweepFailed
 from benchkit.experiments.recording import Hooks
 from benchkit.experiments.run import measure
-from benchkit.experiments.settle import Settler
+from benchkit.experiments.settle import Settler, first_model
 from benchkit.experiments.sweep_bound import throughput_bound
 from benchkit.experiments.sweep_points import SweepPoint, first_points, points_between
 from benchkit.experiments.sweep_progress import SweepProgress
 from benchkit.experiments.watch import SaturationWatch
-from benchkit.http import ControlClient
 from benchkit.load.launch import Launcher, Progress
 from benchkit.parameters import RunParameters, SweepParameters, resolve
 from benchkit.records import processes, sweeps
@@ -200,7 +199,7 @@ class Sweeping:
     async def _ready(self, url: str) -> AsyncIterator[str]:
         p = self.parameters
         base: RunParameters = resolve(p.run_values | {"url": url})
-        model = p.model or await asyncio.to_thread(_first_model, url, base)
+        model = p.model or await asyncio.to_thread(first_model, url, base)
         self._settler = Settler(url, base, model)
         try:
             await self._settler.learn()
@@ -279,10 +278,3 @@ class Sweeping:
 
 def _named(cell: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in cell.items())
-
-
-def _first_model(url: str, parameters: RunParameters) -> str:
-    p = parameters
-    with ControlClient(url, api_key_env=p.api_key_env, headers=p.headers, verify_tls=p.verify_tls) as client:
-        models = client.models()
-    return models[0].id if models else ""
