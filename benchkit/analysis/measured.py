@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class Measured:
     """Every metric but ``in_flight``."""
     occupancy: dict[str, Any]
     """Statistics of ``in_flight``."""
+    gaps: NDArray[np.integer[Any]]
+    """ns since the event before of the same request, one an event."""
 
     @property
     def without_value(self) -> dict[str, int]:
@@ -67,6 +69,20 @@ def measure(requests: pd.DataFrame, chunks: Chunks, window: Window) -> Measured:
     columns = read_columns(requests)
     gaps = gaps_ns(chunks)
     values = request_values(columns, chunks, longest_gaps_ns(chunks, gaps))
+    return _in_window(columns, chunks, gaps, values, window)
+
+
+def narrowed(measured: Measured, window: Window) -> Measured:
+    """The same records over a part of their window: its requests are those that were due in it."""
+    columns = measured.columns
+    due = np.where(np.isnan(columns.scheduled), columns.sent, columns.scheduled)
+    kept = replace(columns, in_phase=columns.in_phase & window.holds(due))
+    return _in_window(kept, measured.chunks, measured.gaps, measured.values, window)
+
+
+def _in_window(
+    columns: RequestColumns, chunks: Chunks, gaps: NDArray[Any], values: dict[str, Floats], window: Window
+) -> Measured:
     inside = window.holds(chunks.ns)
     events = event_samples(chunks, gaps, columns.ok | columns.censored, inside)
     samples = {name: Sample(array[columns.in_phase]) for name, array in values.items()}
@@ -75,4 +91,4 @@ def measure(requests: pd.DataFrame, chunks: Chunks, window: Window) -> Measured:
         "chunk_gap_ms": events.chunk_gap,
         "tokens_per_chunk": events.tokens_per_chunk,
     }
-    return Measured(columns, chunks, window, inside, values, samples, in_flight(columns, window))
+    return Measured(columns, chunks, window, inside, values, samples, in_flight(columns, window), gaps)

@@ -14,11 +14,13 @@ from benchkit.analysis import rates as rating
 from benchkit.analysis.catalogue import METRICS, RATES
 from benchkit.analysis.columns import RequestColumns
 from benchkit.analysis.definitions import DEFINITIONS, Definition, per_request
-from benchkit.analysis.measured import WITH_FAILURES, Measured, measure
+from benchkit.analysis.measured import WITH_FAILURES, Measured, measure, narrowed
 from benchkit.analysis.quantiles import PERCENTILES
 from benchkit.analysis.slo import evaluate, good_requests
+from benchkit.analysis.steady_state import steady_window
 from benchkit.analysis.validity import judge
 from benchkit.analysis.window import Window
+from benchkit.analysis.window_intervals import window_intervals
 from benchkit.objectives import Objective
 from benchkit.records.chunks import Chunks
 from benchkit.records.kinds import Outcome
@@ -86,12 +88,20 @@ def build_summary(
     """
     window = Window.of_facts(window, load_facts)
     measured = measure(requests, chunks, window)
-    whole = _window_summary(measured, objectives)
+    starts = load_facts.get("server_starts")
+    whole = _window_summary(measured, objectives, starts)
+    steady = steady_window(measured)
     rated = {name: rate["value"] for name, rate in whole["rates"].items()}
     summary: dict[str, Any] = {
         "schema": SUMMARY_SCHEMA,
         "requests": count_outcomes(requests, measured.columns),
-        "windows": {"whole": whole, "steady": None},
+        "windows": {
+            "whole": whole,
+            "steady": None
+            if steady.window is None
+            else _window_summary(narrowed(measured, steady.window), objectives, starts),
+            "steady_missing": steady.reason or None,
+        },
         "slo": [evaluate(objective, measured, rated).as_dict() for objective in objectives],
     }
     summary["validity"] = judge(requests, chunks, window, load_facts, parameters, summary)
@@ -108,32 +118,42 @@ def count_outcomes(requests: pd.DataFrame, columns: RequestColumns) -> dict[str,
     return counts
 
 
-def _window_summary(measured: Measured, objectives: Sequence[Objective]) -> dict[str, Any]:
+def _window_summary(
+    measured: Measured, objectives: Sequence[Objective], starts: Sequence[float | None] | None = None
+) -> dict[str, Any]:
     window = measured.window
     good = good_requests(objectives, measured)
     totals = rating.count(measured, good)
     rated = rating.rates(totals, window)
+    sure = window_intervals(measured, rating.counted_in_bins(measured, good), starts)
     return {
         "start_s": window.start_ns / 1e9,
         "end_s": window.end_ns / 1e9,
         "length_s": window.length_s,
         "metrics": {
-            metric.name: {"unit": metric.unit} | _describe(metric.name, measured) for metric in METRICS
+            metric.name: {"unit": metric.unit}
+            | _describe(metric.name, measured)
+            | sure.of_metric(metric.name)
+            for metric in METRICS
         },
-        "rates": {rate.name: {"unit": rate.unit, "value": rated[rate.name], "ci95": None} for rate in RATES},
+        "rates": {
+            rate.name: {"unit": rate.unit, "value": rated[rate.name]} | sure.of_rate(rate.name)
+            for rate in RATES
+        },
         "totals": {
             "requests": totals.requests,
             "output_tokens": totals.output_tokens,
             "prompt_tokens": totals.prompt_tokens,
         },
+        "intervals": sure.as_dict(),
     }
 
 
 def _describe(name: str, measured: Measured) -> dict[str, Any]:
     if name == "in_flight":
-        return measured.occupancy | {"ci95": None}
+        return dict(measured.occupancy)
     sample = measured.samples[name]
-    described = sample.describe() | {"ci95": None}
+    described = sample.describe()
     if name in WITH_FAILURES:
         worse = measured.without_value[name]
         described["with_failures"] = {"count": sample.total + worse} | {

@@ -1,0 +1,219 @@
+"""The intervals of a window's metrics and rates, as summary.json holds them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchkit.analysis import repeats
+from benchkit.analysis.binned import Binned, TimeBins, binned_events
+from benchkit.analysis.estimate import Estimate
+from benchkit.analysis.intervals import (
+    SHARES,
+    Depth,
+    mean_estimate,
+    percentile_estimates,
+    rate_estimate,
+    split,
+)
+from benchkit.analysis.long_run import variance_of_mean
+from benchkit.analysis.measured import Measured
+from benchkit.analysis.run_memory import memory_of
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Statistics = dict[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowIntervals:
+    """How sure the numbers of a window are."""
+
+    metrics: Mapping[str, Statistics]
+    rates: Mapping[str, Estimate]
+    depth: Depth
+    requests: int
+    by: str
+    """``run``, ``runs`` (repeats) or ``server starts``: whose spread the intervals come from."""
+    runs: int
+    variance: Mapping[str, repeats.Variance]
+    """Of the means over repeats, by metric; empty for a single run."""
+
+    def of_metric(self, name: str) -> dict[str, Any]:
+        """What the summary's entry of a metric is given: ``ci95``, ``effective`` and, where refused, ``notes``."""
+        found = self.metrics.get(name) or {}
+        limits = {statistic: _limits(each) for statistic, each in found.items()}
+        notes = {
+            statistic: each.note for statistic, each in found.items() if each.note and not limits[statistic]
+        }
+        told: dict[str, Any] = {"ci95": limits if any(limits.values()) else None}
+        effective = found["mean"].effective if "mean" in found else None
+        if effective is not None and math.isfinite(effective):
+            told["effective"] = effective
+        return told | ({"notes": notes} if notes else {})
+
+    def of_rate(self, name: str) -> dict[str, Any]:
+        """What the summary's entry of a rate is given."""
+        found = self.rates.get(name)
+        if found is None:
+            return {"ci95": None}
+        return {"ci95": _limits(found)} | ({"note": found.note} if found.note else {})
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the intervals of this window rest on."""
+        return {
+            "level": 0.95,
+            "by": self.by,
+            "runs": self.runs,
+            "requests": self.requests,
+            "memory_requests": self.depth.memory,
+            "effective_requests": self.depth.independent,
+            "variance": {
+                name: {"within": each.within, "between": each.between} for name, each in self.variance.items()
+            },
+        }
+
+
+def window_intervals(
+    measured: Measured, counts: Mapping[str, Floats], starts: Sequence[float | None] | None = None
+) -> WindowIntervals:
+    """The intervals of every metric and rate.
+
+    From ``repeats.FEWEST`` repeats on they come from the spread between the repeats (or between the starts of the
+    server, where there were several), else from the memory inside the run.
+
+    Args:
+        measured: the run's records and window.
+        counts: what the rates count, of each bin of ``TimeBins.of(measured.window)``.
+        starts: for each repeat what identifies the start of its server.
+    """
+    series = Series.of(measured)
+    bins = TimeBins.of(measured.window)
+    depth = Depth(1.0, 0.0)
+    if series.requests:
+        memory = memory_of(measured)
+        depth = Depth(memory, series.requests / memory)
+    events = binned_events(measured, bins) if bins.count else {}
+    parts = len(measured.window.parts)
+    if parts >= repeats.FEWEST:
+        clusters = repeats.clusters_of([True] * parts, starts)
+        if len(clusters.groups) >= repeats.FEWEST:
+            return _between(measured, series, bins, events, counts, depth, starts)
+    metrics: dict[str, Statistics] = {}
+    for name, (values, sizes) in series.all().items():
+        own = Depth(depth.memory, min(depth.independent, values.size))
+        metrics[name] = _within(values, sizes, own)
+    for name, each in events.items():
+        metrics[name] = each.estimates(depth, series.requests)
+    if bins.count:
+        levels = in_flight_levels(measured, bins)
+        share = levels.size / max(series.requests, 1)
+        metrics["in_flight"] = _within(levels, bins.sizes, Depth(depth.memory * share, depth.independent))
+    rates = {
+        name: rate_estimate(each, bins.sizes, measured.window.length_s, depth)
+        for name, each in counts.items()
+    }
+    return WindowIntervals(metrics, rates, depth, series.requests, "run", parts, {})
+
+
+def in_flight_levels(measured: Measured, bins: TimeBins) -> Floats:
+    """How many requests were under way in the middle of each bin."""
+    columns = measured.columns
+    sent = ~np.isnan(columns.sent)
+    ended = np.where(np.isnan(columns.end[sent]), np.inf, columns.end[sent])
+    middles = bins.middles_ns
+    begun = np.searchsorted(np.sort(columns.sent[sent]), middles, side="right")
+    return (begun - np.searchsorted(np.sort(ended), middles, side="right")).astype(np.float64)
+
+
+def _within(values: Floats, sizes: Sequence[int], depth: Depth) -> Statistics:
+    if not values.size:
+        return {}
+    return {"mean": mean_estimate(values, sizes, depth)} | percentile_estimates(values, sizes, depth)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The requests of a window in the order in which they were sent, and where one repeat ends."""
+
+    measured: Measured
+    order: NDArray[np.intp]
+    part: NDArray[np.intp]
+    """Of each of them, the repeat that it belongs to."""
+
+    @classmethod
+    def of(cls, measured: Measured) -> Series:
+        """Those of a measured window."""
+        columns = measured.columns
+        counted = np.flatnonzero(columns.in_phase & ~np.isnan(columns.sent))
+        order = counted[np.argsort(columns.sent[counted], kind="stable")]
+        begins = [part.start_ns for part in measured.window.parts]
+        when = np.where(np.isnan(columns.scheduled), columns.sent, columns.scheduled)[order]
+        return cls(measured, order, np.clip(np.searchsorted(begins, when, side="right") - 1, 0, None))
+
+    @property
+    def requests(self) -> int:
+        """How many there are."""
+        return int(self.order.size)
+
+    def all(self) -> dict[str, tuple[Floats, list[int]]]:
+        """Of each metric of requests the values that there are, and how many each repeat has."""
+        return {name: self.known(values) for name, values in self.measured.values.items()}
+
+    def known(self, per_request: Floats) -> tuple[Floats, list[int]]:
+        """Of one number a request, NaN where there is none: those that there are, and how many each repeat has."""
+        values = per_request[self.order]
+        there = ~np.isnan(values)
+        sizes = np.bincount(self.part[there], minlength=len(self.measured.window.parts))
+        return values[there], [int(size) for size in sizes]
+
+
+def _between(
+    measured: Measured,
+    series: Series,
+    bins: TimeBins,
+    events: Mapping[str, Binned],
+    counts: Mapping[str, Floats],
+    depth: Depth,
+    starts: Sequence[float | None] | None,
+) -> WindowIntervals:
+    parts = measured.window.parts
+    clusters = repeats.clusters_of([True] * len(parts), starts)
+    metrics: dict[str, Statistics] = {}
+    variance: dict[str, repeats.Variance] = {}
+    by_request = {
+        name: np.split(values, np.cumsum(sizes)[:-1]) for name, (values, sizes) in series.all().items()
+    }
+    if bins.count:
+        by_request["in_flight"] = split(in_flight_levels(measured, bins), bins.sizes)
+    for name, runs in by_request.items():
+        metrics[name] = {key: repeats.between(runs, starts, key) for key in ("mean", *SHARES)}
+        known = [each for each in runs if each.size]
+        found = repeats.variance_parts(
+            [float(each.mean()) for each in known], [float(variance_of_mean([each])) for each in known]
+        )
+        if found is not None and math.isfinite(found.within):
+            variance[name] = found
+    for name, each in events.items():
+        metrics[name] = each.between(clusters, series.requests)
+    lengths = np.array([part.length_s for part in parts])
+    rates = {name: _rate(split(each, bins.sizes), lengths, clusters) for name, each in counts.items()}
+    return WindowIntervals(
+        metrics, rates, depth, series.requests, clusters.noun, len(clusters.groups), variance
+    )
+
+
+def _rate(parts: Sequence[Floats], lengths: Floats, clusters: repeats.Clusters) -> Estimate:
+    totals = np.array([each.sum() for each in parts])
+    groups = [list(group) for group in clusters.groups]
+    own = np.array([totals[group].sum() / lengths[group].sum() for group in groups])
+    return repeats.of_means(float(totals.sum() / lengths.sum()), own, clusters.noun, positive=True)
+
+
+def _limits(found: Estimate) -> list[float] | None:
+    return None if found.interval is None else list(found.interval)
