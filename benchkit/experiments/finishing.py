@@ -40,17 +40,32 @@ def complete(
     Returns:
         The manifest.
     """
-    from benchkit.analysis.metrics import build_summary
-    from benchkit.analysis.window import Window
-    from benchkit.objectives import parse
-
     if clock is not None:
         folder.update_manifest(clock=clock)
     _merge_texts(folder.path)
     store.merge_parts(folder.path)
-    run = store.load(folder.path)
+    summary = summarised(folder.path, parameters, facts)
+    stopped_by = facts.get("stopped_by")
+    status = "complete" if stopped_by in _ENDS else "interrupted" if stopped_by in _INTERRUPTS else "failed"
+    (folder.path / SPEC_FILE).unlink(missing_ok=True)
+    return store.finish(folder, status=status, summary=summary, load=facts, telemetry=telemetry)
+
+
+def summarised(path: Path, parameters: RunParameters, facts: dict[str, Any]) -> dict[str, Any]:
+    """The content of ``summary.json`` for what a run's folder holds by now, merged or in parts.
+
+    Args:
+        path: the folder; no load is on.
+        parameters: as the run was asked for.
+        facts: the manifest's ``load``, as far as the run has come.
+    """
+    from benchkit.analysis.metrics import build_summary
+    from benchkit.analysis.window import Window
+    from benchkit.objectives import parse
+
+    run = store.load(path)
     window = facts["window"]
-    summary = build_summary(
+    return build_summary(
         run.requests,
         run.chunks,
         window=Window(window["start_ns"], window["end_ns"]),
@@ -58,10 +73,6 @@ def complete(
         load_facts=facts,
         parameters=parameters.model_dump(mode="json"),
     )
-    stopped_by = facts.get("stopped_by")
-    status = "complete" if stopped_by in _ENDS else "interrupted" if stopped_by in _INTERRUPTS else "failed"
-    (folder.path / SPEC_FILE).unlink(missing_ok=True)
-    return store.finish(folder, status=status, summary=summary, load=facts, telemetry=telemetry)
 
 
 def _merge_texts(folder: Path) -> None:
