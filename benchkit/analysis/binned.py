@@ -111,7 +111,7 @@ class Binned:
             found[name] = of_share(self._at, self.sample.total, share, error, seen, depth)
         return found
 
-    def between(self, clusters: repeats.Clusters, requests: int) -> Statistics:
+    def between(self, clusters: repeats.Clusters, requests: int, level: float = 0.95) -> Statistics:
         """Mean and percentiles with intervals from the spread between repeats."""
         if not self.sample.total:
             return {}
@@ -119,12 +119,13 @@ class Binned:
         there = hefts > 0
         mean = float(self.sums.sum() / self.heft.sum())
         positive = self.sample.min >= 0
-        found = {"mean": repeats.of_means(mean, sums[there] / hefts[there], clusters.noun, positive=positive)}
+        own = sums[there] / hefts[there]
+        found = {"mean": repeats.of_means(mean, own, clusters.noun, level, positive=positive)}
         for name, share in SHARES.items():
             beyond = self._of(self.above(self.sample.percentile(100 * share)), clusters)
             influence = ((1 - share) * hefts - beyond)[there] / self.heft.sum()
             count = min(requests, self.sample.total)
-            found[name] = repeats.of_clusters(self._at, count, share, influence, clusters.noun)
+            found[name] = repeats.of_clusters(self._at, count, share, influence, clusters.noun, level)
         return found
 
     def _at(self, share: float) -> float:

@@ -88,8 +88,8 @@ def build_summary(
     """
     window = Window.of_facts(window, load_facts)
     measured = measure(requests, chunks, window)
-    starts = load_facts.get("server_starts")
-    whole = _window_summary(measured, objectives, starts)
+    sure = {"starts": load_facts.get("server_starts"), "level": load_facts.get("level", 0.95)}
+    whole = _window_summary(measured, objectives, **sure)
     steady = steady_window(measured)
     rated = {name: rate["value"] for name, rate in whole["rates"].items()}
     summary: dict[str, Any] = {
@@ -99,7 +99,7 @@ def build_summary(
             "whole": whole,
             "steady": None
             if steady.window is None
-            else _window_summary(narrowed(measured, steady.window), objectives, starts),
+            else _window_summary(narrowed(measured, steady.window), objectives, **sure),
             "steady_missing": steady.reason or None,
         },
         "slo": [evaluate(objective, measured, rated).as_dict() for objective in objectives],
@@ -119,13 +119,16 @@ def count_outcomes(requests: pd.DataFrame, columns: RequestColumns) -> dict[str,
 
 
 def _window_summary(
-    measured: Measured, objectives: Sequence[Objective], starts: Sequence[float | None] | None = None
+    measured: Measured,
+    objectives: Sequence[Objective],
+    starts: Sequence[float | None] | None = None,
+    level: float = 0.95,
 ) -> dict[str, Any]:
     window = measured.window
     good = good_requests(objectives, measured)
     totals = rating.count(measured, good)
     rated = rating.rates(totals, window)
-    sure = window_intervals(measured, rating.counted_in_bins(measured, good), starts)
+    sure = window_intervals(measured, rating.counted_in_bins(measured, good), starts, level)
     return {
         "start_s": window.start_ns / 1e9,
         "end_s": window.end_ns / 1e9,

@@ -29,7 +29,9 @@ class Variance:
     """What it does not: the machine, the hour, the server's start. Never below 0."""
 
 
-def between(values: Sequence[Floats], starts: Sequence[float | None] | None, statistic: str) -> Estimate:
+def between(
+    values: Sequence[Floats], starts: Sequence[float | None] | None, statistic: str, level: float = 0.95
+) -> Estimate:
     """A statistic of several runs of the same load, with the interval that their spread gives.
 
     A mean's interval is Student's t on the runs' own means. A percentile is that of all values together (an average of
@@ -41,6 +43,7 @@ def between(values: Sequence[Floats], starts: Sequence[float | None] | None, sta
         values: of each run; NaN is left out.
         starts: for each run what identifies the start of its server; None where that is not known, or not told.
         statistic: ``mean`` or a percentile's key such as ``p99`` or ``p99_9``.
+        level: of confidence; more than 0.95 at one of several looks, see ``looks.spent``.
     """
     runs = [each[~np.isnan(each)] for each in values]
     clusters = clusters_of([each.size > 0 for each in runs], starts)
@@ -50,11 +53,11 @@ def between(values: Sequence[Floats], starts: Sequence[float | None] | None, sta
     pooled = np.concatenate(whole)
     if statistic == "mean":
         own = np.array([each.mean() for each in whole])
-        return of_means(float(pooled.mean()), own, clusters.noun, positive=bool(pooled.min() >= 0))
+        return of_means(float(pooled.mean()), own, clusters.noun, level, positive=bool(pooled.min() >= 0))
     share, ordered = SHARES[statistic], np.sort(pooled)
     value = quantile(ordered, share)
     influence = np.array([float((each <= value).sum() - share * each.size) for each in whole]) / pooled.size
-    return of_clusters(lambda at: quantile(ordered, at), pooled.size, share, influence, clusters.noun)
+    return of_clusters(lambda at: quantile(ordered, at), pooled.size, share, influence, clusters.noun, level)
 
 
 def variance_parts(run_means: Sequence[float], within: Sequence[float]) -> Variance | None:
@@ -97,23 +100,29 @@ def clusters_of(there: Sequence[bool], starts: Sequence[float | None] | None) ->
     return Clusters(tuple(map(tuple, found.values())), "server starts")
 
 
-def of_means(value: float, own: Floats, noun: str, *, positive: bool) -> Estimate:
+def of_means(value: float, own: Floats, noun: str, level: float = 0.95, *, positive: bool) -> Estimate:
     """A mean from those of its clusters, by Student's t.
 
     Args:
         value: of all together.
         own: of each cluster.
         noun: what a cluster is.
+        level: of confidence.
         positive: whether no value can be below 0.
     """
     if own.size < FEWEST:
         return Estimate(value, note=_too_few(own.size, noun), effective=own.size)
-    half = t_limit(freedom=own.size - 1) * float(own.std(ddof=1)) / math.sqrt(own.size)
+    half = t_limit(level, own.size - 1) * float(own.std(ddof=1)) / math.sqrt(own.size)
     return replace(about(float(own.mean()), half, positive=positive, effective=own.size), value=value)
 
 
 def of_clusters(
-    at: Callable[[float], float], count: int, share: float, influence: Floats, noun: str
+    at: Callable[[float], float],
+    count: int,
+    share: float,
+    influence: Floats,
+    noun: str,
+    level: float = 0.95,
 ) -> Estimate:
     """A percentile of pooled values, by the score of its clusters.
 
@@ -123,13 +132,14 @@ def of_clusters(
         share: of the percentile.
         influence: of each cluster: its values at or below the percentile less what they should be, over all values.
         noun: what a cluster is.
+        level: of confidence.
     """
     value, clusters = at(share), influence.size
     if clusters < FEWEST:
         return Estimate(value, note=_too_few(clusters, noun), effective=clusters)
     error = math.sqrt(clusters / (clusters - 1) * float(((influence - influence.mean()) ** 2).sum()))
     # Clusters that agree by chance do not know more than as many independent values as there are.
-    half = t_limit(freedom=clusters - 1) * max(error, math.sqrt(share * (1 - share) / count))
+    half = t_limit(level, clusters - 1) * max(error, math.sqrt(share * (1 - share) / count))
     low = at(share - half) if half < share else None
     if share + half >= 1:
         why = f"not enough data: {clusters} {noun} with {count:,} values leave p{100 * share:g} open above"

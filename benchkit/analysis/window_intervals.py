@@ -43,6 +43,7 @@ class WindowIntervals:
     runs: int
     variance: Mapping[str, repeats.Variance]
     """Of the means over repeats, by metric; empty for a single run."""
+    level: float = 0.95
 
     def of_metric(self, name: str) -> dict[str, Any]:
         """What the summary's entry of a metric is given: ``ci95``, ``effective`` and, where refused, ``notes``."""
@@ -67,7 +68,7 @@ class WindowIntervals:
     def as_dict(self) -> dict[str, Any]:
         """What the intervals of this window rest on."""
         return {
-            "level": 0.95,
+            "level": self.level,
             "by": self.by,
             "runs": self.runs,
             "requests": self.requests,
@@ -80,7 +81,10 @@ class WindowIntervals:
 
 
 def window_intervals(
-    measured: Measured, counts: Mapping[str, Floats], starts: Sequence[float | None] | None = None
+    measured: Measured,
+    counts: Mapping[str, Floats],
+    starts: Sequence[float | None] | None = None,
+    level: float = 0.95,
 ) -> WindowIntervals:
     """The intervals of every metric and rate.
 
@@ -91,6 +95,7 @@ def window_intervals(
         measured: the run's records and window.
         counts: what the rates count, of each bin of ``TimeBins.of(measured.window)``.
         starts: for each repeat what identifies the start of its server.
+        level: of confidence, of intervals between repeats; more than 0.95 at one of several looks.
     """
     series = Series.of(measured)
     bins = TimeBins.of(measured.window)
@@ -103,7 +108,7 @@ def window_intervals(
     if parts >= repeats.FEWEST:
         clusters = repeats.clusters_of([True] * parts, starts)
         if len(clusters.groups) >= repeats.FEWEST:
-            return _between(measured, series, bins, events, counts, depth, starts)
+            return _between(measured, series, bins, events, counts, depth, starts, level)
     metrics: dict[str, Statistics] = {}
     for name, (values, sizes) in series.all().items():
         own = Depth(depth.memory, min(depth.independent, values.size))
@@ -181,6 +186,7 @@ def _between(
     counts: Mapping[str, Floats],
     depth: Depth,
     starts: Sequence[float | None] | None,
+    level: float,
 ) -> WindowIntervals:
     parts = measured.window.parts
     clusters = repeats.clusters_of([True] * len(parts), starts)
@@ -192,7 +198,7 @@ def _between(
     if bins.count:
         by_request["in_flight"] = split(in_flight_levels(measured, bins), bins.sizes)
     for name, runs in by_request.items():
-        metrics[name] = {key: repeats.between(runs, starts, key) for key in ("mean", *SHARES)}
+        metrics[name] = {key: repeats.between(runs, starts, key, level) for key in ("mean", *SHARES)}
         known = [each for each in runs if each.size]
         found = repeats.variance_parts(
             [float(each.mean()) for each in known], [float(variance_of_mean([each])) for each in known]
@@ -200,19 +206,19 @@ def _between(
         if found is not None and math.isfinite(found.within):
             variance[name] = found
     for name, each in events.items():
-        metrics[name] = each.between(clusters, series.requests)
+        metrics[name] = each.between(clusters, series.requests, level)
     lengths = np.array([part.length_s for part in parts])
-    rates = {name: _rate(split(each, bins.sizes), lengths, clusters) for name, each in counts.items()}
+    rates = {name: _rate(split(each, bins.sizes), lengths, clusters, level) for name, each in counts.items()}
     return WindowIntervals(
-        metrics, rates, depth, series.requests, clusters.noun, len(clusters.groups), variance
+        metrics, rates, depth, series.requests, clusters.noun, len(clusters.groups), variance, level
     )
 
 
-def _rate(parts: Sequence[Floats], lengths: Floats, clusters: repeats.Clusters) -> Estimate:
+def _rate(parts: Sequence[Floats], lengths: Floats, clusters: repeats.Clusters, level: float) -> Estimate:
     totals = np.array([each.sum() for each in parts])
     groups = [list(group) for group in clusters.groups]
     own = np.array([totals[group].sum() / lengths[group].sum() for group in groups])
-    return repeats.of_means(float(totals.sum() / lengths.sum()), own, clusters.noun, positive=True)
+    return repeats.of_means(float(totals.sum() / lengths.sum()), own, clusters.noun, level, positive=True)
 
 
 def _limits(found: Estimate) -> list[float] | None:
