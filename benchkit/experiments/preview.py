@@ -52,7 +52,12 @@ class Preview:
                 f"then at most {p.drain_s:g} s drain"
             )
         )
-        repeats = f"\nrepeats:  {p.repeats}" if p.repeats != 1 else ""
+        from benchkit.analysis.repeat_looks import LOOKS
+
+        often = (
+            f"{p.repeats}" if p.repeats else f"until sure: {', '.join(map(str, LOOKS[:-1]))} or {LOOKS[-1]}"
+        )
+        repeats = f"\nrepeats:  {often}" if p.repeats != 1 else ""
         return f"load:     {how}\n{amount}\ntime:     {time}{repeats}\nplan:     {self.plan_sha256[:16]}"
 
 

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchkit.experiments.finishing import complete
+from benchkit.experiments.finishing import complete, summarised
 from benchkit.experiments.loading import load_spec, ns
 from benchkit.load.launch import Launcher, LoadResult, Progress
 from benchkit.parameters import RunParameters
@@ -22,6 +22,7 @@ from benchkit.target import basic_authorization
 if TYPE_CHECKING:
     from benchkit.experiments.preflight import Preflight
     from benchkit.telemetry.sample import Sample
+    from benchkit.telemetry.sampler import Sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,45 +60,59 @@ class Recording:
         self._parameters, self._folder, self._found, self._hooks = parameters, folder, found, hooks
         self._results: list[LoadResult] = []
         self._samples: list[Sample] = []
+        self._looks: list[dict[str, Any]] = []
         self.stopped_by: str | None = None
 
     async def run(self, specs: list[PlanSpec], url: str) -> None:
-        """Sends each repeat's plan, one after the other, samples beside them."""
+        """Sends each repeat's plan, one after the other, samples beside them; with ``repeats`` 0 until it is sure."""
         processes.remember(self._folder.path, "runner", os.getpid())
-        async with self._sampled(url):
+        async with self._sampled(url) as server:
             for spec in specs:
                 await self._send(spec, url)
                 if self.stopped_by is not None:
                     return
+                if self._parameters.repeats == 0 and await asyncio.to_thread(self._is_sure, server):
+                    return
+
+    def _is_sure(self, server: Sampler) -> bool:
+        """Looks at the repeats so far, where a look is due, and tells whether they are enough."""
+        from benchkit.analysis.repeat_looks import LOOKS, sureness
+
+        count = len(self._results)
+        if count not in LOOKS:
+            return False
+        facts = self._facts(self._shifted(server.samples))
+        found = sureness(summarised(self._folder.path, self._parameters, facts))
+        self._looks.append({"repeats": count, **found._asdict()})
+        self._hooks.stage(f"after {count} repeats: {found.why}")
+        return found.sure
 
     @contextlib.asynccontextmanager
-    async def _sampled(self, url: str) -> AsyncIterator[None]:
+    async def _sampled(self, url: str) -> AsyncIterator[Sampler]:
         """Samples the server's ``/metrics`` and this machine as long as the block lasts."""
         from benchkit.http import ControlClient
         from benchkit.telemetry.host import host_sampler
         from benchkit.telemetry.prometheus import metrics_sampler
 
         p = self._parameters
-        began_ns = time.monotonic_ns()
+        self._sampled_ns = began_ns = time.monotonic_ns()
         client = ControlClient(url, api_key_env=p.api_key_env, headers=p.headers, verify_tls=p.verify_tls)
         server, host = metrics_sampler(client.metrics, started_ns=began_ns), host_sampler(started_ns=began_ns)
         try:
             async with server, host:
-                yield
+                yield server
         finally:
             client.close()
-            start_ns = self._results[0].start_ns if self._results else began_ns
-            self._samples = [
-                sample._replace(time_ns=sample.time_ns + began_ns - start_ns)
-                for sample in [*server.samples, *host.samples]
-            ]
+            self._samples = self._shifted([*server.samples, *host.samples])
+
+    def _shifted(self, samples: Iterable[Sample]) -> list[Sample]:
+        """Samples on the run's clock, which begins with its first load."""
+        start_ns = self._results[0].start_ns if self._results else self._sampled_ns
+        return [sample._replace(time_ns=sample.time_ns + self._sampled_ns - start_ns) for sample in samples]
 
     async def _send(self, plan: PlanSpec, url: str) -> None:
-        part = (
-            f" (repeat {plan.repeat + 1} of {self._parameters.repeats})"
-            if self._parameters.repeats > 1
-            else ""
-        )
+        of = f" of {self._parameters.repeats}" if self._parameters.repeats else ""
+        part = "" if self._parameters.repeats == 1 else f" (repeat {plan.repeat + 1}{of})"
         self._hooks.stage(f"sending load{part}")
         origin_ns = self._results[0].start_ns if self._results else 0
         spec = load_spec(
@@ -126,8 +141,7 @@ class Recording:
         """Turns what is there into the finished folder; returns the manifest."""
         from benchkit.telemetry.sample import to_table
 
-        facts = _load_facts(self._results, self._parameters, self.stopped_by)
-        facts["server_starts"] = [self._start_in(result) for result in self._results]
+        facts = self._facts(self._samples)
         clock = None
         if self._results:
             anchor = manifests.clock_anchor()
@@ -139,16 +153,26 @@ class Recording:
         telemetry = to_table(self._samples) if self._samples else None
         return complete(self._folder, self._parameters, facts, clock=clock, telemetry=telemetry)
 
-    def _start_in(self, result: LoadResult) -> float | None:
-        """When the server began that answered a repeat, by the samples of its window."""
-        from benchkit.telemetry.prometheus import start_in
+    def _facts(self, samples: list[Sample]) -> dict[str, Any]:
+        """The manifest's ``load``, as far as the run has come."""
+        facts = _load_facts(self._results, self._parameters, self.stopped_by)
+        facts["server_starts"] = [_start_in(samples, result) for result in self._results]
+        if self._parameters.repeats == 0:
+            from benchkit.analysis.repeat_looks import level
 
-        inside = [
-            each
-            for each in self._samples
-            if each.source == "server" and result.window_start_ns <= each.time_ns < result.window_end_ns
-        ]
-        return start_in(inside)
+            facts |= {"looks": list(self._looks), "level": level()}
+        return facts
+
+
+def _start_in(samples: list[Sample], result: LoadResult) -> float | None:
+    """When the server began that answered a repeat, by the samples of its window."""
+    from benchkit.telemetry.prometheus import start_in
+
+    return start_in(
+        each
+        for each in samples
+        if each.source == "server" and result.window_start_ns <= each.time_ns < result.window_end_ns
+    )
 
 
 def _load_facts(

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchkit.errors import InvalidParameter, LoadError, OutOfDescriptors, TargetError, TranscriptionFailed
+from benchkit.errors import LoadError, OutOfDescriptors, TargetError, TranscriptionFailed
 from benchkit.experiments.recording import Hooks, Recording
 from benchkit.parameters import RunParameters, parameters_hash
 from benchkit.plan.plan import Plan
@@ -64,11 +64,6 @@ async def measure(
         LoadError: a process of ours failed before anything was measured.
     """
     hooks = hooks or Hooks()
-    if parameters.repeats == 0:
-        raise InvalidParameter(
-            "'repeats' is 0 (until the answer is sure), which needs intervals that this version does "
-            "not compute yet; give a number of repeats"
-        )
     with contextlib.ExitStack() as stack:
         if parameters.url:
             url = normalise_url(parameters.url)
@@ -88,6 +83,12 @@ def _embedded() -> ServerProcess:
 async def _measure(parameters: RunParameters, url: str, hooks: Hooks, half: PairHalf | None) -> Path:
     from benchkit.experiments import preflight
 
+    if parameters.repeats == 0:
+        from benchkit.analysis.repeat_looks import LOOKS
+
+        most = LOOKS[-1]
+    else:
+        most = parameters.repeats
     warm_up = threading.Thread(target=_import_slow_parts, name="benchkit-imports", daemon=True)
     warm_up.start()
     found = await asyncio.to_thread(preflight.check, parameters, url)
@@ -104,7 +105,7 @@ async def _measure(parameters: RunParameters, url: str, hooks: Hooks, half: Pair
             repeat=repeat,
             contents=half.contents if half else 0,
         )
-        for repeat in range(parameters.repeats)
+        for repeat in range(most)
     ]
     plan = Plan(specs[0])
     digest = parameters_hash(parameters)

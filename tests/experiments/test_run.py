@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import benchkit
-from benchkit.errors import InvalidParameter, LoadError, OutOfDescriptors, PreflightFailed, Unreachable
+from benchkit.analysis import repeat_looks
+from benchkit.analysis.looks import spent
+from benchkit.errors import LoadError, OutOfDescriptors, PreflightFailed, Unreachable
 from benchkit.experiments.loading import load_spec
 from benchkit.records import store
 
@@ -79,7 +81,7 @@ def test_an_empty_url_starts_the_embedded_server(tmp_path):
 
 
 def test_repeats_send_other_contents_on_one_clock(embedded, tmp_path):
-    """Two repeats: both in the tables, the later one later, no prompt twice, and the rates are not doubled."""
+    """Two repeats of one server start: both in the tables, the later one later, no prompt twice, rates not doubled."""
     run = measure(embedded, tmp_path, repeats=2, duration_s=1.0)
 
     requests = run.requests
@@ -90,12 +92,24 @@ def test_repeats_send_other_contents_on_one_clock(embedded, tmp_path):
     per_stream_s = float(((requests.end_ns - requests.sent_ns) / 1e9).mean())
     rate = run.summary["windows"]["whole"]["rates"]["requests_per_s"]["value"]
     assert rate == pytest.approx(4 / per_stream_s, rel=0.3)
+    began = run.manifest["server"]["started_at"]
+    assert 0 < time.time() - began < 3600
+    assert run.manifest["load"]["server_starts"] == [began, began]
 
 
-def test_until_sure_is_refused_with_the_reason(embedded, tmp_path):
-    """`repeats: 0` is refused before anything is sent."""
-    with pytest.raises(InvalidParameter, match="repeats"):
-        measure(embedded, tmp_path, repeats=0)
+@pytest.mark.parametrize(("slo", "repeats"), [("p50 ttft < 1s", 3), ("p99.9 ttft < 1s", 4)])
+def test_until_sure_ends_at_the_look_that_is(embedded, tmp_path, monkeypatch, slo, repeats):
+    """`repeats: 0` ends at the first of the fixed looks at which all objectives are decided, and at the last anyway."""
+    monkeypatch.setattr(repeat_looks, "LOOKS", (3, 4))
+    run = measure(embedded, tmp_path, repeats=0, slo=[slo], warmup_s=0.1, duration_s=0.6)
+
+    load = run.manifest["load"]
+    assert len(load["windows"]) == repeats
+    assert [look["repeats"] for look in load["looks"]] == list(range(3, repeats + 1))
+    assert [look["sure"] for look in load["looks"]] == ([True] if repeats == 3 else [False, False])
+    intervals = run.summary["windows"]["whole"]["intervals"]
+    assert intervals["level"] == pytest.approx(1 - spent((3, 4)))
+    assert (intervals["by"], intervals["runs"]) == ("runs", repeats)
 
 
 def test_a_server_that_is_not_there_is_said_before_any_load(tmp_path):
@@ -202,12 +216,3 @@ def test_load_spec_knows_every_url_form():
     )
     assert (spec.scheme, spec.host, spec.port) == ("https", "example.invalid", 443)
     assert spec.path == "/llm/v1/chat/completions?tenant=a"
-
-
-def test_each_repeat_names_the_start_of_its_server(embedded, tmp_path):
-    """The server's own start is in the manifest, once by the preflight and once for each repeat."""
-    run = measure(embedded, tmp_path, repeats=2, warmup_s=0.2, duration_s=1.2)
-
-    began = run.manifest["server"]["started_at"]
-    assert 0 < time.time() - began < 3600
-    assert run.manifest["load"]["server_starts"] == [began, began]
