@@ -134,8 +134,8 @@ class RunParameters(ParameterGroup):
     )
     repeats: Annotated[int, Field(ge=0, le=1000)] = Field(
         1,
-        description="How often the run is repeated with other contents; 0 = until objectives are decided (without any: the "
-        "headline means known to 5 %), looked at after 5, 10 and 20.",
+        description="How often the run is repeated with other contents; 0 = until objectives are decided (without "
+        "any: the headline means known to 5 %), looked at after 5, 10 and 20.",
     )
 
     dataset: Literal["synthetic"] = Field("synthetic", description="Where prompts come from.")
