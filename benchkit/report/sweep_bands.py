@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.analysis.binomial import Z95, needed_for, quantile_ranks
-from benchkit.analysis.measured import Measured
-from benchkit.analysis.metrics import summarise
 from benchkit.analysis.points import LoadPoint, Records
 from benchkit.analysis.quantiles import Sample
 from benchkit.analysis.recorded import measured_of
+from benchkit.analysis.repeats import FEWEST, between
+from benchkit.report.precision import doubt, limits_of
 from benchkit.report.sweep_loads import Load
 
-Kind = Literal["repeats", "interval", "independent", ""]
+Kind = Literal["runs", "interval", "independent", ""]
 
 METRICS: Final = ("ttft_ms", "latency_ms", "itl_ms", "tpot_ms")
 """The metrics that have bands."""
@@ -30,8 +30,8 @@ _OF_EVENTS: Final = frozenset({"itl_ms"})
 _GRID: Final = 1_000
 
 MEANING: Final[Mapping[Kind, str]] = {
-    "repeats": "bands: from the lowest to the highest repeat",
-    "interval": "bands: 95 % intervals of the runs",
+    "runs": "bands: 95 % intervals from the spread between repeats",
+    "interval": "bands: 95 % intervals of the runs; a number without one is not resolved",
     "independent": "bands: 95 % limits as if requests were independent; the truth is less sure than that",
 }
 """What to write under a chart that has bands of a kind."""
@@ -55,8 +55,8 @@ def statistic(load: Load, metric: str, name: str) -> Statistic | None:
     """A statistic of all repeats of a load with its band; None where the source has no such number.
 
     Percentiles of several runs come from their requests together, where all have them: an average of the runs'
-    own percentiles would be biased. The band is the range of the repeats where there are any, else the summary's
-    interval, else what as many independent requests would leave.
+    own percentiles would be biased. The band is the interval from the spread of three repeats or more, else that of
+    the run's summary; of a file without one what as many independent requests would leave.
 
     Args:
         load: the load.
@@ -68,36 +68,55 @@ def statistic(load: Load, metric: str, name: str) -> Statistic | None:
     if not known:
         return None
     count = load.count
-    resolved = name == "mean" or count is None or count >= needed_for(QUANTILES[name])
-    value = known[0] if len(known) == 1 else _pooled(load, metric, name, known)
-    repeats = _repeats(load, metric, name)
-    if len(repeats) > 1:
-        return Statistic(value, min(repeats), max(repeats), "repeats", resolved, count)
-    low, high, kind = _within(load.first, metric, name)
-    return Statistic(value, low, high, kind if low is not None else "", resolved, count)
+    carried = name == "mean" or count is None or count >= needed_for(QUANTILES[name])
+    if len(known) == 1:
+        low, high, kind = _within(load.first, metric, name)
+        resolved = carried and not doubt(metric, _entry(load.first, metric), name)
+        return Statistic(known[0], low, high, kind if low is not None else "", resolved, count)
+    value = _pooled(load, metric, name, known)
+    limits = _of_runs(load, metric, name)
+    if limits is not None:
+        return Statistic(value, *limits, "runs", carried, count)
+    return Statistic(value, None, None, "", carried and len(known) < FEWEST, count)
 
 
-def _repeats(load: Load, metric: str, name: str) -> list[float]:
-    """The statistic in each repeat, whether repeats are points or parts of one run."""
-    if len(load.points) > 1:
-        values = [point.statistic(metric, name) for point in load.points]
-    elif load.first.records is not None:
-        values = [one.get(metric, {}).get(name) for one in _digest(load.first.records).repeats]
-    else:
-        return []
-    return [float(value) for value in values if value is not None]
+def _entry(point: LoadPoint, metric: str) -> Mapping[str, Any]:
+    entry: Mapping[str, Any] = (point.summary["windows"].get("whole") or {}).get("metrics", {}).get(
+        metric
+    ) or {}
+    return entry
+
+
+def _of_runs(load: Load, metric: str, name: str) -> tuple[float, float] | None:
+    """The interval that the spread of the repeats gives; None where records are missing, or repeats."""
+    records = [point.records for point in load.points]
+    if any(each is None for each in records):
+        return None
+    runs = [_values(each, metric) for each in records if each is not None]
+    starts = [(each.manifest.get("server") or {}).get("started_at") for each in records if each is not None]
+    return between(runs, starts, name).interval
+
+
+def _values(records: Records, metric: str) -> NDArray[np.float64]:
+    if metric in _OF_EVENTS:
+        return _grid(records, metric).values
+    measured = measured_of(records)
+    return measured.values[metric][measured.columns.in_phase]
 
 
 def _within(point: LoadPoint, metric: str, name: str) -> tuple[float | None, float | None, Kind]:
-    entry = (point.summary["windows"].get("whole") or {}).get("metrics", {}).get(metric, {})
-    told = (entry.get("ci95") or {}).get(name)
+    entry = _entry(point, metric)
+    told = limits_of(entry, name)
     if told is not None:
-        return float(told[0]), float(told[1]), "interval"
+        rests_on = (point.summary["windows"]["whole"].get("intervals") or {}).get("by", "run")
+        return *told, "interval" if rests_on == "run" else "runs"
+    if "notes" in entry:
+        return None, None, ""
     if name == "mean":
         return _mean_limits(point, entry, metric)
     if point.records is None:
         return None, None, ""
-    low, high = _digest(point.records).limits.get((metric, name), (None, None))
+    low, high = _digest(point.records).get((metric, name), (None, None))
     return (low, high, "independent") if low is not None and high is not None else (None, None, "")
 
 
@@ -150,37 +169,29 @@ def _grid(records: Records, metric: str) -> _Grid:
     return found[metric]
 
 
-@dataclass(frozen=True, slots=True)
-class _Digest:
-    """What bands need of one run's records."""
+Limits = dict[tuple[str, str], tuple[float | None, float | None]]
+"""By metric and percentile: the order statistics that bracket it."""
 
-    limits: dict[tuple[str, str], tuple[float | None, float | None]]
-    """By metric and percentile: the order statistics that bracket it."""
-    repeats: tuple[Mapping[str, Mapping[str, float | None]], ...]
-    """The metrics of each repeat in the run; empty for a single one."""
+_digests: WeakKeyDictionary[Records, Limits] = WeakKeyDictionary()
 
 
-_digests: WeakKeyDictionary[Records, _Digest] = WeakKeyDictionary()
-
-
-def _digest(records: Records) -> _Digest:
-    """The digest of a run, made once: several charts ask for it, and records are large."""
+def _digest(records: Records) -> Limits:
+    """The limits of a run's percentiles, found once: several charts ask for them, and records are large."""
     found = _digests.get(records)
     if found is None:
         found = _digests[records] = _make(records)
     return found
 
 
-def _make(records: Records) -> _Digest:
+def _make(records: Records) -> Limits:
     measured = measured_of(records)
     samples = {name: measured.samples[name] for name in METRICS if measured.samples[name].total}
     requests = int((measured.columns.ok & measured.columns.in_phase).sum())
-    limits = {
+    return {
         (metric, name): _limits(sample, requests if metric in _OF_EVENTS else sample.total, quantile)
         for metric, sample in samples.items()
         for name, quantile in QUANTILES.items()
     }
-    return _Digest(limits, _parts(records, measured))
 
 
 def _limits(sample: Sample, independent: int, quantile: float) -> tuple[float | None, float | None]:
@@ -194,19 +205,9 @@ def _limits(sample: Sample, independent: int, quantile: float) -> tuple[float | 
     return low, None if top is None else sample.order_statistic(top)
 
 
-def _parts(records: Records, measured: Measured) -> tuple[Mapping[str, Mapping[str, float | None]], ...]:
-    parts = measured.window.parts
-    if len(parts) < 2:
-        return ()
-    return tuple(
-        summarise(records.requests, records.chunks, part, repeat=repeat)["metrics"]
-        for repeat, part in enumerate(parts)
-    )
-
-
 def kinds(found: list[Statistic]) -> list[str]:
     """What the bands of a chart mean, a sentence for each kind that is in it."""
-    there: list[Kind] = [kind for kind in ("repeats", "interval", "independent") if _has(found, kind)]
+    there: list[Kind] = [kind for kind in ("runs", "interval", "independent") if _has(found, kind)]
     return [f"other {MEANING[kind]}" if place else MEANING[kind] for place, kind in enumerate(there)]
 
 

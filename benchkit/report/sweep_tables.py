@@ -12,6 +12,7 @@ from benchkit.analysis.binomial import needed_for
 from benchkit.analysis.limits import unresolved
 from benchkit.analysis.points import LoadPoint
 from benchkit.report.amounts import NONE, amount
+from benchkit.report.precision import doubt
 from benchkit.report.section import Section
 from benchkit.report.sweep_layout import STAR, Column, lay_out
 from benchkit.report.sweep_loads import cell_columns, in_order, label, named
@@ -47,7 +48,11 @@ def stats(points: Iterable[LoadPoint]) -> Section:
     ordered = in_order(points)
     names, columns = _names(ordered), _stats_columns(ordered)
     stars = any(cell.endswith(STAR) for column in columns for cell in column.cells)
-    feet = [f"* not resolved by its sample: a p99 needs {needed_for(0.99)} requests"] if stars else []
+    feet = (
+        [f"* not resolved by its sample: a p99 needs {needed_for(0.99)} independent requests"]
+        if stars
+        else []
+    )
     # A page is not as wide as a terminal: what is about tokens stands in a table of its own there.
     per_token = [column for column in columns if column.group in _PER_TOKEN]
     others = [column for column in columns if column.group not in _PER_TOKEN]
@@ -146,7 +151,10 @@ def _time(point: LoadPoint, metric: str, name: str, factor: float) -> str:
     if value is None:
         return NONE
     # Tokens are many and share steps: what stands behind them are requests.
-    star = STAR if point.count is not None and name in unresolved(point.count) else ""
+    entry = ((point.summary["windows"].get("whole") or {}).get("metrics") or {}).get(metric) or {}
+    judged = "notes" in entry or entry.get("ci95")
+    few = point.count is not None and name in unresolved(point.count)
+    star = STAR if (doubt(metric, entry, name) if judged else few) else ""
     return amount(value * factor) + star
 
 

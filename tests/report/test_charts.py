@@ -76,19 +76,20 @@ def test_a_chart_asks_what_it_answers(run: Any, build: Any) -> None:
 
 
 def test_percentiles_that_the_sample_does_not_resolve_are_not_stated(make_run: Any) -> None:
-    """With 20 requests no p95 is given; what it would take is."""
+    """With 20 requests no percentile is given."""
     told = " ".join(_titles(renderer.vega_lite(charts.ttft(make_run(20, warmup_s=0.0)))))
     assert "p95" not in told
-    assert "p90 needs 36" in told
+    assert "p50 not resolved" in told
 
 
 def test_both_curves_are_drawn_where_the_schedule_was_not_kept(make_run: Any) -> None:
     """Sent and due are one curve while they agree, and two when requests waited."""
     stored = make_run(401)
-    assert len(_titles(renderer.vega_lite(charts.ttft(stored)))) == 2
+    curves = [line for line in _titles(renderer.vega_lite(charts.ttft(stored))) if "requests" in line]
+    assert len(curves) == 1
     late = stored.requests.assign(scheduled_ns=stored.requests["scheduled_ns"] - 50_000_000)
     stored.__dict__["requests"] = late
-    assert len(_titles(renderer.vega_lite(charts.ttft(stored)))) == 3
+    assert sum("requests" in line for line in _titles(renderer.vega_lite(charts.ttft(stored)))) == 2
 
 
 class Watched:

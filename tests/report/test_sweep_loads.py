@@ -11,6 +11,7 @@ import pytest
 from benchkit.analysis.binomial import quantile_ranks
 from benchkit.analysis.points import LoadPoint
 from benchkit.analysis.recorded import measured_of
+from benchkit.analysis.repeats import between
 from benchkit.report.sweep_bands import statistic
 from benchkit.report.sweep_loads import in_order, label, loads
 
@@ -79,7 +80,7 @@ def test_saturated_loads_and_full_throughput_are_on_no_curve() -> None:
 
 
 def test_repeats_of_a_load_are_one(make_point: Any) -> None:
-    """Rates are averaged; a percentile is that of all requests together, and its band spans the repeats."""
+    """Rates are averaged; a percentile is that of all requests together; its band comes from the repeats."""
     given = [make_point(rate=20.0, seed=seed) for seed in (1, 2, 3)]
     (load,) = loads([replace(one, repeat=at) for at, one in enumerate(given)])
     assert load.requests_per_s == pytest.approx(np.mean([one.requests_per_s for one in given]))
@@ -88,30 +89,49 @@ def test_repeats_of_a_load_are_one(make_point: Any) -> None:
     samples = [measured_of(one.records) for one in given]
     pooled = np.concatenate([one.values["ttft_ms"][one.columns.in_phase] for one in samples])
     assert found.value == pytest.approx(np.percentile(pooled, 99), rel=0.02)
-    own = [one.statistic("ttft_ms", "p99") for one in given]
-    assert (found.low, found.high, found.kind) == (min(own), max(own), "repeats")
-    assert found.low <= found.value <= found.high
+    runs = [one.values["ttft_ms"][one.columns.in_phase] for one in samples]
+    median = statistic(load, "ttft_ms", "p50")
+    limits = between(runs, None, "p50")
+    assert (median.low, median.high, median.kind) == (limits.low, limits.high, "runs")
+    assert median.low <= median.value <= median.high
 
 
 def test_repeats_within_a_run_are_repeats(make_point: Any) -> None:
     """A run of three repeats has a band over its parts."""
     (load,) = loads([make_point(rate=20.0, repeats=3)])
     found = statistic(load, "latency_ms", "mean")
-    assert found.kind == "repeats"
+    assert found.kind == "runs"
     assert found.value == load.first.statistic("latency_ms", "mean")
     assert found.low < found.value < found.high
 
 
-def test_without_repeats_a_band_is_that_of_independent_requests(make_point: Any) -> None:
+def test_a_file_without_intervals_has_the_limits_of_independent_requests(make_point: Any) -> None:
     """Order statistics bracket a percentile; a percentile that too few requests carry has none, and says so."""
-    (load,) = loads([make_point(rate=20.0)])
+    (load,) = loads([_without_intervals(make_point(rate=20.0))])
     measured = measured_of(load.first.records)
     values = np.sort(measured.values["ttft_ms"][measured.columns.in_phase])
     ranks = quantile_ranks(len(values), 0.5)
     found = statistic(load, "ttft_ms", "p50")
     assert (found.low, found.high, found.kind) == (values[ranks.low], values[ranks.high], "independent")
-    few = statistic(loads([make_point(rate=2.0)])[0], "ttft_ms", "p99")
+    few = statistic(loads([_without_intervals(make_point(rate=2.0))])[0], "ttft_ms", "p99")
     assert (few.resolved, few.high, few.kind) == (False, None, "")
+
+
+def test_what_a_run_does_not_resolve_has_no_band(make_point: Any) -> None:
+    """Where a run's summary refuses an interval, none is made up from the number of its requests."""
+    found = statistic(loads([make_point(rate=2.0)])[0], "ttft_ms", "p50")
+    assert (found.resolved, found.low, found.kind) == (False, None, "")
+
+
+def _without_intervals(point: LoadPoint) -> LoadPoint:
+    """The same point as from a file that states no intervals."""
+    whole = point.summary["windows"]["whole"]
+    entries = {
+        name: {key: value for key, value in entry.items() if key not in ("ci95", "notes", "effective")}
+        for name, entry in whole["metrics"].items()
+    }
+    bare = {name: value for name, value in whole.items() if name != "intervals"} | {"metrics": entries}
+    return replace(point, summary=point.summary | {"windows": {"whole": bare}})
 
 
 def test_an_interval_of_the_summary_is_the_band(make_point: Any) -> None:

@@ -24,7 +24,7 @@ def test_the_articles_stats_table(article: list[LoadPoint]) -> None:
     assert lines[1].split()[:6] == ["load", "requests/s", "in", "flight", "output", "total"]
     for line in ARTICLE.splitlines():
         assert any(row.startswith(line) for row in lines), line
-    assert lines[-2] == "* not resolved by its sample: a p99 needs 368 requests"
+    assert lines[-2] == "* not resolved by its sample: a p99 needs 368 independent requests"
     assert lines[-1].startswith("Numbers of a table")
 
 
