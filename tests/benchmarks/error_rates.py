@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import look_rates
 import numpy as np
 from published import write_between
 from scipy import stats
@@ -184,7 +185,7 @@ def missed(found, most_behind=0.0):
     return out
 
 
-def as_markdown(found, normal, uneven, trials):
+def as_markdown(found, normal, uneven, watched, numbers, trials):
     """The tables."""
     known = 196 * (ALPHA * (1 - ALPHA) / trials) ** 0.5
     lines = [
@@ -224,6 +225,8 @@ def as_markdown(found, normal, uneven, trials):
             f"| {cell.runs[0]}, {cell.runs[1]} | {cell.spread:g}x | {100 * shares[0]:.1f} | {100 * shares[1]:.1f} |"
             for cell, shares in uneven.items()
         ),
+        "",
+        *look_rates.lines(watched, numbers),
     ]
     return "\n".join(lines)
 
@@ -234,15 +237,17 @@ def _cell(shares):
 
 
 def run(trials):
-    """All cells by lognormal and by normal noise, and the uneven ones, each with draws of its own."""
+    """Everything, each cell with draws of its own: by lognormal and normal noise, uneven sides, looks, numbers."""
     declared = cells()
-    seeds = np.random.SeedSequence(SEED).spawn(2 * len(declared) + len(UNEVEN))
+    seeds = np.random.SeedSequence(SEED).spawn(2 * len(declared) + len(UNEVEN) + len(look_rates.LOOKED) + 1)
     generators = map(np.random.default_rng, seeds)
     found, normal = (
         {cell: count(cell, trials, next(generators), law) for cell in declared}
         for law in ("lognormal", "normal")
     )
-    return found, normal, {cell: count_uneven(cell, trials, next(generators)) for cell in UNEVEN}
+    uneven = {cell: count_uneven(cell, trials, next(generators)) for cell in UNEVEN}
+    watched = look_rates.count_all_looks(trials, generators)
+    return found, normal, uneven, watched, look_rates.count_numbers(trials, next(generators))
 
 
 def main():
@@ -251,12 +256,12 @@ def main():
     parser.add_argument("--trials", type=int, default=20_000)
     parser.add_argument("--write", type=Path, metavar="PAGE")
     asked = parser.parse_args()
-    found, normal, uneven = run(asked.trials)
-    table = as_markdown(found, normal, uneven, asked.trials)
+    found, normal, uneven, watched, numbers = run(asked.trials)
+    table = as_markdown(found, normal, uneven, watched, numbers, asked.trials)
     print(table)
     if asked.write:
         write_between(asked.write, MARKER, table)
-    problems = missed(found) + missed(normal, most_behind=0.002)
+    problems = missed(found) + missed(normal, most_behind=0.002) + look_rates.missed(watched, numbers)
     print("\n".join(problems) or "every goal is met", file=sys.stderr)
     return 1 if problems else 0
 
