@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +38,12 @@ def paired(differences: Floats, floor: float = 0.0) -> Spread:
 def welch(base: Floats, new: Floats, floor: float = 0.0) -> Spread:
     """The difference of two means whose variances need not be equal (Welch 1938).
 
-    Degrees of freedom by Satterthwaite (1946). For sides of equal size with his correction for the bias of estimated
-    variances, at most those of equal variances: without it, three a side alarm in 3.9 % of cases at 5 %, and see less.
-    For sides of unequal size without it: there it would alarm too often.
+    Satterthwaite's degrees of freedom (1946), mended where few runs make them err (counted in docs/comparing.md):
+
+    * Sides of equal size: with his own correction for the bias of estimated variances, at most those of equal
+      variances. Without it three a side alarm in 3.9 % of cases at 5 %, and see less.
+    * Sides of unequal size: at most those of variances drawn a little (by two degrees of freedom) towards the pooled
+      one. Without that, three runs against ten alarm in 6.5 %, most of all where the three lie close by chance.
 
     Args:
         base: values along the last axis.
@@ -49,11 +53,36 @@ def welch(base: Floats, new: Floats, floor: float = 0.0) -> Spread:
     sizes = base.shape[-1], new.shape[-1]
     variances = [np.maximum(side.var(axis=-1, ddof=1), floor**2) for side in (base, new)]
     shares = [variance / size for variance, size in zip(variances, sizes, strict=True)]
-    total = shares[0] + shares[1]
     degrees = sizes[0] + sizes[1] - 2
-    corrected = 2 if sizes[0] == sizes[1] else 0
-    below = sum(share**2 / (size - 1 + corrected) for share, size in zip(shares, sizes, strict=True))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = np.where(below > 0, np.minimum(total**2 / below - corrected, degrees), degrees)
     pooled = sum(variance * (size - 1) for variance, size in zip(variances, sizes, strict=True)) / degrees
-    return Spread(new.mean(axis=-1) - base.mean(axis=-1), np.sqrt(total), freedom, np.sqrt(pooled))
+    if sizes[0] == sizes[1]:
+        freedom = np.minimum(_satterthwaite(shares, sizes, bias=2), degrees)
+    else:
+        drawn = [
+            (variance * (size - 1) + _DRAWN * pooled) / (size - 1 + _DRAWN) / size
+            for variance, size in zip(variances, sizes, strict=True)
+        ]
+        freedom = np.fmin(_satterthwaite(shares, sizes), _satterthwaite(drawn, sizes))
+    return Spread(
+        new.mean(axis=-1) - base.mean(axis=-1),
+        np.sqrt(shares[0] + shares[1]),
+        np.where(pooled > 0, freedom, degrees),
+        np.sqrt(pooled),
+    )
+
+
+_DRAWN = 2
+
+
+def _satterthwaite(shares: Sequence[Floats], sizes: Sequence[int], bias: int = 0) -> Floats:
+    """Degrees of freedom of a sum of estimated variances.
+
+    Args:
+        shares: each side's part of the variance of the difference.
+        sizes: values of each side.
+        bias: 2 with the correction for the bias of the squares of estimated variances, else 0.
+    """
+    below = sum(share**2 / (size - 1 + bias) for share, size in zip(shares, sizes, strict=True))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = (shares[0] + shares[1]) ** 2 / below - bias
+    return found

@@ -28,13 +28,24 @@ def test_paired_is_students_t_on_log_ratios():
 
 
 def test_unpaired_is_welchs_t_on_logarithms():
-    """Two sides of unequal size without pairs give Welch's t."""
+    """Two sides of unequal size without pairs give Welch's t, with at most his degrees of freedom."""
     found = difference(BASE, SLOWER[:3], paired=False)
     expected = stats.ttest_ind(np.log(SLOWER[:3]), np.log(BASE), equal_var=False)
-    low, high = expected.confidence_interval(0.95)
-    assert found.p == pytest.approx(expected.pvalue)
-    assert found.freedom == pytest.approx(expected.df)
-    assert (found.low, found.high) == pytest.approx((math.exp(low), math.exp(high)))
+    assert found.log_ratio / found.standard_error == pytest.approx(expected.statistic)
+    assert 0.8 * expected.df < found.freedom <= expected.df
+    half = stats.t.ppf(0.975, found.freedom) * found.standard_error
+    assert (found.low, found.high) == pytest.approx(
+        (math.exp(found.log_ratio - half), math.exp(found.log_ratio + half))
+    )
+
+
+def test_a_few_runs_that_lie_close_by_chance_are_not_believed():
+    """Three runs close together against ten: fewer degrees of freedom than where the three scatter as the ten do."""
+    ten = [98.0, 99.0, 100.0, 101.0, 102.0, 98.5, 99.5, 100.5, 101.5, 100.0]
+    close, wide = ([100 - by, 100.0, 100 + by] for by in (0.5, 1.3))
+    found = difference(ten, close, paired=False)
+    assert found.freedom < stats.ttest_ind(np.log(close), np.log(ten), equal_var=False).df - 1
+    assert difference(ten, wide, paired=False).freedom < 8
 
 
 def test_equal_sides_have_corrected_degrees_of_freedom():

@@ -83,6 +83,7 @@ UNEVEN = tuple(
     for spread in (1.0, 2.0, 4.0)
     if runs[0] != runs[1] or spread != 1.0
 )
+"""Where runs scatter alike, false alarms must stay below the goal whatever the sizes; else it is only told."""
 
 
 def cells():
@@ -156,6 +157,15 @@ def least_lead(found):
         for cell, shares in found.items()
         if shares.doctor_fail is not None and cell.change > THRESHOLD
     )
+
+
+def missed_uneven(uneven):
+    """The goals that sides of unequal size miss, in words."""
+    return [
+        f"{cell}: {max(shares):.2%} false alarms"
+        for cell, shares in uneven.items()
+        if cell.spread == 1.0 and max(shares) > MOST_ALARMS
+    ]
 
 
 def missed(found, most_behind=0.0):
@@ -261,7 +271,12 @@ def main():
     print(table)
     if asked.write:
         write_between(asked.write, MARKER, table)
-    problems = missed(found) + missed(normal, most_behind=0.002) + look_rates.missed(watched, numbers)
+    problems = (
+        missed(found)
+        + missed(normal, most_behind=0.002)
+        + missed_uneven(uneven)
+        + look_rates.missed(watched, numbers)
+    )
     print("\n".join(problems) or "every goal is met", file=sys.stderr)
     return 1 if problems else 0
 
