@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchkit.analysis import repeats
 from benchkit.analysis.estimate import Estimate
 from benchkit.analysis.intervals import SHARES, Depth, about, bursts, of_share, split
-from benchkit.analysis.long_run import t_limit, variance_of_mean
+from benchkit.analysis.long_run import variance_of_mean
 from benchkit.analysis.measured import Measured
 from benchkit.analysis.quantiles import Sample
 from benchkit.analysis.window import Window
@@ -100,8 +100,8 @@ class Binned:
         if why:
             found = {"mean": Estimate(mean, note=why, effective=depth.independent)}
         else:
-            half = t_limit() * self._error(self.sums - mean * self.heft)
-            found = {"mean": about(mean, half, positive=self.sample.min >= 0, effective=depth.independent)}
+            error = self._error(self.sums - mean * self.heft)
+            found = {"mean": about(mean, error, depth, positive=self.sample.min >= 0)}
         memory_bins = depth.memory * self.bins.count / max(requests, 1)
         constant = self.sample.min == self.sample.max
         for name, share in SHARES.items():

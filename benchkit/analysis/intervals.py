@@ -24,11 +24,19 @@ Floats = NDArray[np.float64]
 
 ENOUGH: Final = 50
 """Memories that a run must span for any interval."""
+MARGIN: Final = 1.25
+"""By how much more than the least a run must be worth for a percentile: runs that just reach it do so by luck, and
+theirs are the intervals that are too narrow."""
+ALLOWANCE_OF_MEANS: Final = 30.0
+ALLOWANCE_OF_SHARES: Final = 15.0
+"""Variance is raised by this much over the memories that a run spans: short series of long waits are skewed, and look
+calm when they are. Chosen on other seeds than those of the coverage table, where it is shown what is left to miss."""
 BURSTS: Final = 10
 """Separate bursts of exceedances that a percentile from p90 up must have seen."""
 SHARES: Final[Mapping[str, float]] = {name: percent / 100 for name, percent in PERCENTILES}
 _FEWEST: Final = 20
 _UPPER: Final = 0.9
+_OPEN: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +48,23 @@ class Depth:
     independent: float
     """How many independent observations the run is worth (n / memory)."""
 
-    def refusal(self) -> str:
-        """Why nothing of this run has an interval; empty where something may have one."""
-        if self.independent >= ENOUGH:
+    def refusal(self, share: float | None = None) -> str:
+        """Why a mean, or the percentile of a share, has no interval in this run; empty where it may have one."""
+        needed = self.needed(share)
+        if self.independent >= needed:
             return ""
-        return f"not enough data: n/τ = {_count(self.independent)}, needs {ENOUGH}"
+        what = "needs" if share is None else f"p{100 * share:g} needs"
+        return f"not enough data: n/τ = {_count(self.independent)}, {what} {needed:,}"
+
+    def needed(self, share: float | None) -> int:
+        """How many independent values a mean or a percentile needs."""
+        if share is None or share < _UPPER:
+            return ENOUGH
+        return max(ENOUGH, math.ceil(MARGIN * least(share)))
+
+    def allowance(self, amount: float) -> float:
+        """What a standard error is multiplied by."""
+        return math.sqrt(1 + amount / max(self.independent, 1.0))
 
 
 def mean_estimate(values: Floats, sizes: Sequence[int], depth: Depth) -> Estimate:
@@ -61,8 +81,13 @@ def mean_estimate(values: Floats, sizes: Sequence[int], depth: Depth) -> Estimat
     why = depth.refusal()
     if why:
         return Estimate(mean, note=why, effective=depth.independent)
-    half = t_limit() * math.sqrt(float(variance_of_mean(split(values, sizes))))
-    return about(mean, half, positive=bool(values.min() >= 0), effective=depth.independent)
+    error = math.sqrt(float(variance_of_mean(split(values, sizes))))
+    return about(mean, error, depth, positive=bool(values.min() >= 0))
+
+
+def least(share: float) -> float:
+    """How many independent values put the upper limit of a percentile just within their sample."""
+    return t_limit() ** 2 * share / (1 - share)
 
 
 def percentile_estimates(values: Floats, sizes: Sequence[int], depth: Depth) -> dict[str, Estimate]:
@@ -117,12 +142,12 @@ def of_share(
         depth: of the run.
     """
     value = at(share)
-    half = t_limit() * error
+    half = t_limit() * error * depth.allowance(ALLOWANCE_OF_SHARES)
     independent = share * (1 - share) / error**2 if error > 0 else math.inf
     name = f"p{100 * share:g}"
-    why = depth.refusal()
+    why = depth.refusal(share)
     if not why and share + half >= 1:
-        needed = math.ceil(t_limit() ** 2 * share / (1 - share))
+        needed = depth.needed(share)
         why = f"not enough data: worth {_count(independent)} independent values, {name} needs {needed:,}"
     if not why and share >= _UPPER and seen_bursts is not None and seen_bursts < BURSTS:
         why = f"not enough data: values above it came in {seen_bursts} bursts, {name} needs {BURSTS}"
@@ -149,8 +174,8 @@ def rate_estimate(counts: Floats, sizes: Sequence[int], length_s: float, depth: 
     why = depth.refusal() if counts.any() else "nothing was counted"
     if why:
         return Estimate(rate, note=why, effective=depth.independent)
-    half = t_limit() * math.sqrt(float(variance_of_mean(split(counts, sizes)))) * counts.size / length_s
-    return about(rate, half, positive=True, effective=depth.independent)
+    error = math.sqrt(float(variance_of_mean(split(counts, sizes)))) * counts.size / length_s
+    return about(rate, error, depth, positive=True)
 
 
 def quantile(ordered: Floats, share: float) -> float:
@@ -169,12 +194,26 @@ def split(values: Floats, sizes: Sequence[int]) -> list[Floats]:
     return [piece for piece in np.split(values, np.cumsum(sizes)[:-1], axis=-1) if piece.shape[-1]]
 
 
-def about(value: float, half: float, *, positive: bool, effective: float) -> Estimate:
-    """Limits round a mean; on the logarithm where nothing can be negative, since sums of long waits are skewed."""
-    if positive and value > 0:
-        stretch = math.exp(min(half / value, 50.0))
-        return Estimate(value, value / stretch, value * stretch, effective=effective)
-    return Estimate(value, value - half, value + half, effective=effective)
+def about(value: float, error: float, depth: Depth, *, positive: bool) -> Estimate:
+    """Limits round a mean, on its inverse where nothing can be negative.
+
+    Where requests wait for each other, a run that saw long waits also saw them vary more, about as their mean squared:
+    the inverse is the scale on which that dependence is gone, and both sides of the interval miss less unevenly.
+
+    Args:
+        value: the mean.
+        error: its standard error.
+        depth: of the run.
+        positive: whether no value is below 0.
+    """
+    half = t_limit() * error * depth.allowance(ALLOWANCE_OF_MEANS)
+    if not positive or value <= 0:
+        return Estimate(value, value - half, value + half, effective=depth.independent)
+    low, rest = value / (1 + half / value), 1 - half / value
+    if rest < _OPEN:
+        note = f"its upper limit is open: twice its error is as large as the value; it is at least {low:.4g}"
+        return Estimate(value, low, note=note, effective=depth.independent)
+    return Estimate(value, low, value / rest, effective=depth.independent)
 
 
 def _at_least(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.analysis.estimate import Estimate
-from benchkit.analysis.intervals import SHARES, about, quantile
+from benchkit.analysis.intervals import SHARES, quantile
 from benchkit.analysis.long_run import t_limit
 
 Floats = NDArray[np.float64]
 
 FEWEST = 3
 """Runs, or server starts, that an interval between them needs."""
+_WIDEST = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,12 @@ def of_means(value: float, own: Floats, noun: str, level: float = 0.95, *, posit
     if own.size < FEWEST:
         return Estimate(value, note=_too_few(own.size, noun), effective=own.size)
     half = t_limit(level, own.size - 1) * float(own.std(ddof=1)) / math.sqrt(own.size)
-    return replace(about(float(own.mean()), half, positive=positive, effective=own.size), value=value)
+    middle = float(own.mean())
+    if positive and middle > 0:
+        # With few runs an interval may be as wide as its value: on the logarithm it still ends above zero.
+        stretch = math.exp(min(half / middle, _WIDEST))
+        return Estimate(value, middle / stretch, middle * stretch, effective=own.size)
+    return Estimate(value, middle - half, middle + half, effective=own.size)
 
 
 def of_clusters(
