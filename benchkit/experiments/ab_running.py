@@ -123,12 +123,15 @@ class Comparing:
         """The numbers of the first pairs, and the server starts where all of them are known."""
         sides: dict[str, list[LoadPoint]] = {"a": [], "b": []}
         starts: dict[str, list[int]] = {"a": [], "b": []}
-        known = True
+        labels: dict[tuple[str, float | None], int] = {}
         for run in sorted(self.runs, key=lambda run: run.pair):
             if run.pair < count:
-                sides[run.side].append(point_of(StoredRun(self.folder / run.folder), run.folder))
-                known &= run.started_at is not None
-                starts[run.side].append(round(1000 * (run.started_at or 0.0)))
+                stored = StoredRun(self.folder / run.folder)
+                sides[run.side].append(point_of(stored, run.folder))
+                # Two servers may have begun within the resolution of what they tell: the address tells them apart.
+                start = (str(stored.manifest["server"]["url"]), run.started_at)
+                starts[run.side].append(labels.setdefault(start, len(labels)))
+        known = all(started_at is not None for _, started_at in labels)
         values = {
             number: tuple([number.value(point) for point in sides[side]] for side in ("a", "b"))
             for number in self._numbers
