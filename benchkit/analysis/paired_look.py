@@ -115,13 +115,14 @@ class Look:
         }
 
 
-def pilot(values: Values, planned: int, change: float) -> Pilot:
+def pilot(values: Values, planned: int, change: float, alpha: float = 0.05) -> Pilot:
     """What the planned pairs could see, by how the first ones scatter.
 
     Args:
         values: of the pilot's pairs.
         planned: pairs in all.
         change: the smallest change that matters, as a share.
+        alpha: error that the look at all of them may make.
     """
     found = {number.text: _paired(number, *sides) for number, sides in values.items()}
     known = {name: (each.sd_log, each.freedom) for name, each in found.items() if each.sd_log is not None}
@@ -131,11 +132,13 @@ def pilot(values: Values, planned: int, change: float) -> Pilot:
         change=change,
         sd={name: sd for name, (sd, _) in known.items()},
         sees={
-            name: visible_change(sd, freedom, count=planned, values=1)
+            name: visible_change(sd, freedom, count=planned, values=1, alpha=alpha)
             for name, (sd, freedom) in known.items()
         },
         needs={
-            name: Range(*(float(needed(end, change, values=1)) for end in spread_range(sd, freedom)))
+            name: Range(
+                *(float(needed(end, change, values=1, alpha=alpha)) for end in spread_range(sd, freedom))
+            )
             for name, (sd, freedom) in known.items()
         },
     )

@@ -74,7 +74,7 @@ def more_needed(sd: float, freedom: float, *, have: int, change: float, values: 
     return Range(*(float(count if count == _MOST else max(1, count - have)) for count in counts))
 
 
-def visible_change(sd: float, freedom: float, *, count: int, values: int) -> Range:
+def visible_change(sd: float, freedom: float, *, count: int, values: int, alpha: float = ALPHA) -> Range:
     """The change, as a share, that so many pairs or runs a side see with 90 % power.
 
     Args:
@@ -82,7 +82,8 @@ def visible_change(sd: float, freedom: float, *, count: int, values: int) -> Ran
         freedom: the degrees of freedom of the pilot.
         count: pairs, or runs a side, of the whole comparison.
         values: 1 for pairs, 2 for two sides.
+        alpha: of the test.
     """
     left = values * (count - 1)
-    factor = float(stats.t.ppf(1 - ALPHA / 2, left) + stats.t.ppf(POWER, left)) * math.sqrt(values / count)
+    factor = float(stats.t.ppf(1 - alpha / 2, left) + stats.t.ppf(POWER, left)) * math.sqrt(values / count)
     return Range(*(math.expm1(factor * end) for end in spread_range(sd, freedom)))

@@ -100,7 +100,7 @@ class Comparing:
         """Takes the pilot after its pairs, and at a look tells whether more pairs would answer anything."""
         p = self.parameters
         if count == min(PILOT, p.pairs) and count < p.pairs and not self._told.get("pilot"):
-            found = pilot(self._values(count)[0], p.pairs, p.change)
+            found = pilot(self._values(count)[0], p.pairs, p.change, spent(self._looks))
             self._told["pilot"] = found.as_dict()
             self._write()
             for line in found.lines():
