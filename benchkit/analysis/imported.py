@@ -116,6 +116,7 @@ def load_point(point: ImportedPoint) -> LoadPoint:
         rate=point.rate,
         concurrency=point.concurrency,
         records=None if point.requests is None else run,
+        manifest=run.manifest,
         tool=point.tool,
         notes=point.notes,
     )

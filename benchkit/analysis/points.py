@@ -53,6 +53,8 @@ class LoadPoint:
     repeat: int = 0
     notes: tuple[str, ...] = ()
     """What the source lacks or defines otherwise, in sentences for a chart's foot."""
+    manifest: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What is known of how it was measured, also where there are no records; empty where nothing is."""
 
     @property
     def requests_per_s(self) -> float | None:
@@ -121,6 +123,7 @@ def point_of(run: Records, name: str, **more: Any) -> LoadPoint:
         rate=float(asked["rate"]) if opened else None,
         concurrency=None if opened else int(streams),
         records=run,
+        manifest=run.manifest,
         **more,
     )
 
@@ -133,6 +136,7 @@ def _of_import(run: Records, name: str, imported: Mapping[str, Any], more: Mappi
         rate=imported["rate"],
         concurrency=imported["concurrency"],
         records=run if imported["requests"] else None,
+        manifest=run.manifest,
         tool=str(imported["tool"]),
         **{"notes": tuple(imported["notes"]), **more},
     )
