@@ -7,7 +7,8 @@
     │   ├── UnknownParameter
     │   ├── InvalidParameter
     │   ├── ParameterConflict
-    │   └── ObjectiveSyntaxError
+    │   ├── ObjectiveSyntaxError
+    │   └── UnlikeRuns
     ├── TargetError               exit code 1: the server that is measured
     │   ├── Unreachable
     │   ├── Unauthorized
@@ -63,6 +64,10 @@ class ParameterConflict(ParameterError):
 
 class ObjectiveSyntaxError(ParameterError):
     """A service-level objective that does not parse."""
+
+
+class UnlikeRuns(ParameterError):
+    """Runs that are not to be laid side by side: they differ in more than what is compared."""
 
 
 class TargetError(BenchkitError):
