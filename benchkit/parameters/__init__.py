@@ -8,6 +8,7 @@ of contradiction.
 from benchkit.parameters.ab import AbParameters
 from benchkit.parameters.canonical import canonical_json, parameters_hash
 from benchkit.parameters.capacity import CapacityParameters
+from benchkit.parameters.compare import CompareParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters, context_needed
 from benchkit.parameters.notebook import from_notebook
 from benchkit.parameters.resolve import resolve
@@ -17,6 +18,7 @@ from benchkit.parameters.sweep import SweepParameters
 __all__ = [
     "AbParameters",
     "CapacityParameters",
+    "CompareParameters",
     "ParameterGroup",
     "RunParameters",
     "ServingParameters",

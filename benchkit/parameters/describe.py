@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from benchkit.parameters.ab import AbParameters
 from benchkit.parameters.capacity import CapacityParameters
+from benchkit.parameters.compare import CompareParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters
 from benchkit.parameters.sweep import SweepParameters
 
@@ -40,6 +41,11 @@ def as_markdown() -> str:
             "`benchkit ab`: all of a run's (`repeats` stays 1) and these:",
             AbParameters,
             beyond=RunParameters,
+        ),
+        _table(
+            "A comparison of measured runs",
+            "`compare_runs.ipynb`, `benchkit compare`, `benchkit.compare`",
+            CompareParameters,
         ),
     ]
     return "\n".join(parts)

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from benchkit.errors import InvalidParameter, UnknownParameter
 from benchkit.parameters.ab import AbParameters
 from benchkit.parameters.capacity import CapacityParameters
+from benchkit.parameters.compare import CompareParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters
 from benchkit.parameters.sweep import SweepParameters
 
@@ -23,6 +24,7 @@ MODELS: tuple[type[ParameterGroup], ...] = (
     SweepParameters,
     CapacityParameters,
     AbParameters,
+    CompareParameters,
 )
 
 _ELSEWHERE = {
