@@ -114,6 +114,10 @@ class Connection(asyncio.Protocol):
         self._fd = transport.get_extra_info("socket").fileno()
         self._open_connections.add(self)
 
+    def fileno(self) -> int:
+        """The socket's descriptor, for those who write ready bytes themselves."""
+        return self._fd
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
         del exc
