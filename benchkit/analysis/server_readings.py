@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
 
 from benchkit.analysis.points import LoadPoint
+from benchkit.analysis.server_said import HITS, QUERIES, WAITING, rise, said_by_server, totals
+from benchkit.analysis.window import Window
 
 USAGE: Final = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 """Share of the KV cache in use, by the names of newer and older servers."""
-_WAITING: Final = "vllm:num_requests_waiting"
 _PREEMPTIONS: Final = ("vllm:num_preemptions_total", "vllm:num_preemptions")
-_HITS: Final = "vllm:prefix_cache_hits_total"
-_QUERIES: Final = "vllm:prefix_cache_queries_total"
 _FULL: Final = 0.98
 """A cache this full has no block left for a long prompt at its next step."""
+_TOLERATED: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,11 @@ def readings_of(point: LoadPoint) -> Readings | None:
     if said is None:
         return None
     usage = said[said["name"].isin(USAGE)]["value"]
-    # Several engines of one server queue apart: their sum is the server's.
-    waiting = said[said["name"] == _WAITING].groupby("time_ns")["value"].sum()
+    waiting = totals(said, WAITING)
     return Readings(
         cache_peak=float(usage.max()) if len(usage) else None,
         waiting_share=float((waiting > 0).mean()) if len(waiting) else None,
-        preemptions=_rise(said, *_PREEMPTIONS),
+        preemptions=rise(said, _PREEMPTIONS),
     )
 
 
@@ -62,9 +62,14 @@ class PrefixHits:
     """Of all prompt tokens, those that every prompt begins with: any server holds them soon."""
 
     @property
+    def surplus(self) -> float:
+        """Of all prompt tokens, those that were in the cache though no other prompt should begin so."""
+        return max(0.0, self.share - self.common)
+
+    @property
     def of_one_server(self) -> bool:
         """Whether there were hits that another server need not have had: one percent of tokens is tolerated."""
-        return self.share > self.common + 0.01
+        return self.surplus > _TOLERATED
 
 
 def prefix_hits_of(point: LoadPoint) -> PrefixHits | None:
@@ -75,44 +80,41 @@ def prefix_hits_of(point: LoadPoint) -> PrefixHits | None:
     """
     if point.records is None:
         return None
-    table = point.records.requests
-    prompt = float(table["prompt_tokens"].sum()) if "prompt_tokens" in table else 0.0
+    return prefix_hits(point.records.requests, _of_server(point), point.records.manifest)
+
+
+def prefix_hits(
+    requests: pd.DataFrame, said: pd.DataFrame | None, manifest: Mapping[str, Any]
+) -> PrefixHits | None:
+    """As ``prefix_hits_of``, of a request table.
+
+    Args:
+        requests: the request table.
+        said: what the server said in the window; None where it said nothing.
+        manifest: ``preflight`` and ``parameters`` of the run, as far as known: what all prompts begin with.
+    """
+    prompt = float(requests["prompt_tokens"].sum()) if "prompt_tokens" in requests else 0.0
     share: float | None = None
-    if prompt and "cached_tokens" in table and table["cached_tokens"].notna().any():
-        share = float(table["cached_tokens"].sum()) / prompt
+    if prompt and "cached_tokens" in requests and requests["cached_tokens"].notna().any():
+        share = float(requests["cached_tokens"].sum()) / prompt
     else:
-        said = _of_server(point)
-        queries = _rise(said, _QUERIES) if said is not None else None
+        queries = rise(said, QUERIES) if said is not None else None
         if said is not None and queries:
-            share = (_rise(said, _HITS) or 0.0) / queries
+            share = (rise(said, HITS) or 0.0) / queries
     if share is None:
         return None
-    return PrefixHits(share, _common_share(point.records.manifest, prompt / len(table) if prompt else 0.0))
+    return PrefixHits(share, _common_share(manifest, prompt / len(requests) if prompt else 0.0))
 
 
 def _of_server(point: LoadPoint) -> pd.DataFrame | None:
     if point.records is None:
         return None
-    telemetry = point.records.telemetry
-    if not len(telemetry):
-        return None
-    said = telemetry[telemetry["source"] == "server"]
     window = (point.records.manifest.get("load") or {}).get("window")
-    if window:
-        said = said[said["time_ns"].between(window["start_ns"], window["end_ns"])]
-    return said if len(said) else None
+    inside = Window(window["start_ns"], window["end_ns"] + 1) if window else None
+    return said_by_server(point.records.telemetry, inside)
 
 
-def _rise(said: pd.DataFrame, *names: str) -> float | None:
-    """By how much counters rose from the first reading to the last, all engines and labels together."""
-    rows = said[said["name"].isin(names)].sort_values("time_ns")
-    if not len(rows):
-        return None
-    ends = rows.groupby(["name", "labels"])["value"].agg(["first", "last"])
-    return float((ends["last"] - ends["first"]).clip(lower=0).sum())
-
-
-def _common_share(manifest: dict[str, Any], prompt_tokens: float) -> float:
+def _common_share(manifest: Mapping[str, Any], prompt_tokens: float) -> float:
     """The share of a prompt that all prompts begin with: the shared prefix, and what the chat template adds."""
     if not prompt_tokens:
         return 0.0
