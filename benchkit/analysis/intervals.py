@@ -24,18 +24,19 @@ Floats = NDArray[np.float64]
 
 ENOUGH: Final = 50
 """Memories that a run must span for any interval."""
-MARGIN: Final = 1.25
+MARGIN: Final = 1.4
 """By how much more than the least a run must be worth for a percentile: runs that just reach it do so by luck, and
 theirs are the intervals that are too narrow."""
-ALLOWANCE_OF_MEANS: Final = 30.0
-ALLOWANCE_OF_SHARES: Final = 15.0
+ALLOWANCE_OF_MEANS: Final = 25.0
+ALLOWANCE_OF_SHARES: Final = 10.0
 """Variance is raised by this much over the memories that a run spans: short series of long waits are skewed, and look
 calm when they are. Chosen on other seeds than those of the coverage table, where it is shown what is left to miss."""
 BURSTS: Final = 10
 """Separate bursts of exceedances that a percentile from p90 up must have seen."""
 SHARES: Final[Mapping[str, float]] = {name: percent / 100 for name, percent in PERCENTILES}
 _FEWEST: Final = 20
-_UPPER: Final = 0.9
+UPPER: Final = 0.9
+"""From this share on a percentile is one of the tail, which only bursts can teach."""
 _OPEN: Final = 0.1
 
 
@@ -58,7 +59,7 @@ class Depth:
 
     def needed(self, share: float | None) -> int:
         """How many independent values a mean or a percentile needs."""
-        if share is None or share < _UPPER:
+        if share is None or share < UPPER:
             return ENOUGH
         return max(ENOUGH, math.ceil(MARGIN * least(share)))
 
@@ -149,7 +150,7 @@ def of_share(
     if not why and share + half >= 1:
         needed = depth.needed(share)
         why = f"not enough data: worth {_count(independent)} independent values, {name} needs {needed:,}"
-    if not why and share >= _UPPER and seen_bursts is not None and seen_bursts < BURSTS:
+    if not why and share >= UPPER and seen_bursts is not None and seen_bursts < BURSTS:
         why = f"not enough data: values above it came in {seen_bursts} bursts, {name} needs {BURSTS}"
     if why:
         return _at_least(at, count, share, name, why, depth)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.analysis.estimate import Estimate
-from benchkit.analysis.intervals import SHARES, quantile
+from benchkit.analysis.intervals import MARGIN, SHARES, UPPER, quantile
 from benchkit.analysis.long_run import t_limit
 
 Floats = NDArray[np.float64]
@@ -31,7 +31,11 @@ class Variance:
 
 
 def between(
-    values: Sequence[Floats], starts: Sequence[float | None] | None, statistic: str, level: float = 0.95
+    values: Sequence[Floats],
+    starts: Sequence[float | None] | None,
+    statistic: str,
+    level: float = 0.95,
+    worth: float | None = None,
 ) -> Estimate:
     """A statistic of several runs of the same load, with the interval that their spread gives.
 
@@ -45,6 +49,7 @@ def between(
         starts: for each run what identifies the start of its server; None where that is not known, or not told.
         statistic: ``mean`` or a percentile's key such as ``p99`` or ``p99_9``.
         level: of confidence; more than 0.95 at one of several looks, see ``looks.spent``.
+        worth: how many independent values all runs are worth together (n / memory); None where that is not known.
     """
     runs = [each[~np.isnan(each)] for each in values]
     clusters = clusters_of([each.size > 0 for each in runs], starts)
@@ -58,7 +63,9 @@ def between(
     share, ordered = SHARES[statistic], np.sort(pooled)
     value = quantile(ordered, share)
     influence = np.array([float((each <= value).sum() - share * each.size) for each in whole]) / pooled.size
-    return of_clusters(lambda at: quantile(ordered, at), pooled.size, share, influence, clusters.noun, level)
+    return of_clusters(
+        lambda at: quantile(ordered, at), pooled.size, share, influence, clusters.noun, level, worth
+    )
 
 
 def variance_parts(run_means: Sequence[float], within: Sequence[float]) -> Variance | None:
@@ -129,6 +136,7 @@ def of_clusters(
     influence: Floats,
     noun: str,
     level: float = 0.95,
+    worth: float | None = None,
 ) -> Estimate:
     """A percentile of pooled values, by the score of its clusters.
 
@@ -139,15 +147,19 @@ def of_clusters(
         influence: of each cluster: its values at or below the percentile less what they should be, over all values.
         noun: what a cluster is.
         level: of confidence.
+        worth: as of ``between``.
     """
     value, clusters = at(share), influence.size
     if clusters < FEWEST:
         return Estimate(value, note=_too_few(clusters, noun), effective=clusters)
     error = math.sqrt(clusters / (clusters - 1) * float(((influence - influence.mean()) ** 2).sum()))
     # Clusters that agree by chance do not know more than as many independent values as there are.
-    half = t_limit(level, clusters - 1) * max(error, math.sqrt(share * (1 - share) / count))
+    limit = t_limit(level, clusters - 1)
+    half = limit * max(error, math.sqrt(share * (1 - share) / count))
     low = at(share - half) if half < share else None
-    if share + half >= 1:
+    # Where runs are hardly worth the percentile, those whose clusters happen to agree would be believed, by luck.
+    needed = MARGIN * limit**2 * share / (1 - share) if share >= UPPER else 0.0
+    if share + half >= 1 or (worth is not None and worth < needed):
         why = f"not enough data: {clusters} {noun} with {count:,} values leave p{100 * share:g} open above"
         return Estimate(value, low, note=why, effective=clusters)
     return Estimate(value, low, at(share + half), effective=clusters)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from coverage_cells import PUBLISHED_SEED, SHARE_OF, STATISTICS, Cell, cells
+from coverage_cells import PUBLISHED_SEED, SHARE_OF, STATISTICS, Cell, Outcome, cells
 
 from benchkit.analysis.intervals import ENOUGH, MARGIN, least
 
@@ -41,33 +41,43 @@ class Tally:
     """Share of a run's values that are not above the truth."""
     variances: list[float] = field(default_factory=list)
 
+    def add(self, other: Tally) -> None:
+        """Takes in some more runs."""
+        self.covered += other.covered
+        for name in ("widths", "values", "at_truth", "variances"):
+            getattr(self, name).extend(getattr(other, name))
 
-def truth_of(index: int) -> dict[str, float]:
+
+Tallies = dict[str, dict[str, Tally]]
+"""Number -> statistic -> tally."""
+
+
+def truth_of(index: int) -> dict[str, dict[str, float]]:
     """What the statistics of a cell would be without chance."""
-    told = cells()[index].long()
-    if isinstance(told, np.ndarray):
-        return {"mean": float(told.mean())} | {
-            key: float(np.quantile(told, share)) for key, share in SHARE_OF.items() if share is not None
-        }
-    return dict(told)
+    return {name: dict(each) for name, each in cells()[index].truth().items()}
 
 
-def chunk(task: tuple[int, int, int, dict[str, float]]) -> dict[str, Tally]:
+def chunk(task: tuple[int, int, int, dict[str, dict[str, float]]]) -> Tallies:
     """Some runs of a cell."""
     index, seed, runs, truth = task
-    found = {key: Tally() for key in truth}
+    found = {name: {key: Tally() for key in each} for name, each in truth.items()}
     for run in cells()[index].outcomes(seed, runs):
-        for key, tally in found.items():
-            each = run.estimates[key]
-            if each.value is not None:
-                tally.values.append(each.value)
-            if each.interval is not None:
-                tally.covered += each.interval[0] <= truth[key] <= each.interval[1]
-                tally.widths.append(each.interval[1] - each.interval[0])
-            if run.values is not None:
-                tally.at_truth.append(float((run.values <= truth[key]).mean()))
-                tally.variances.append(float(run.values.var()))
+        for name, outcome in run.items():
+            for key, tally in found[name].items():
+                _count(tally, outcome, key, truth[name][key])
     return found
+
+
+def _count(tally: Tally, outcome: Outcome, key: str, truth: float) -> None:
+    each = outcome.estimates[key]
+    if each.value is not None:
+        tally.values.append(each.value)
+    if each.interval is not None:
+        tally.covered += each.interval[0] <= truth <= each.interval[1]
+        tally.widths.append(each.interval[1] - each.interval[0])
+    if outcome.variance is not None:
+        tally.at_truth.append(outcome.share_below(truth))
+        tally.variances.append(outcome.variance)
 
 
 @dataclass(frozen=True)
@@ -81,12 +91,14 @@ class Result:
     worth: float | None
     """Independent values that a run is worth for this statistic, by the truth; None where not known."""
     admitted: bool
+    between_runs: bool
 
     def fails(self, key: str) -> bool:
         """Whether an admitted cell misses a goal."""
         if not self.admitted or self.coverage is None or self.width is None:
             return False
-        return self.coverage < GOALS.get(key, GOAL) or self.width > WIDEST
+        too_wide = self.width > WIDEST and not self.between_runs
+        return self.coverage < GOALS.get(key, GOAL) or too_wide
 
     def shown(self, key: str) -> str:
         """As the table has it."""
@@ -98,72 +110,82 @@ class Result:
         return f"**{text}**" if self.fails(key) else text if self.admitted else f"({text})"
 
 
-def result(key: str, tally: Tally, runs: int, *, repeats: bool) -> Result:
+def result(key: str, tally: Tally, runs: int, *, between_runs: bool) -> Result:
     """What a tally comes to."""
     given = len(tally.widths)
     spread = float(np.std(tally.values))
     share = SHARE_OF[key]
     worth = None
-    if tally.at_truth:
-        if share is None:
-            worth = float(np.mean(tally.variances)) / spread**2
-        else:
-            worth = share * (1 - share) / float(np.mean((np.array(tally.at_truth) - share) ** 2))
+    if tally.at_truth and share is None:
+        worth = float(np.mean(tally.variances)) / spread**2
+    elif tally.at_truth and share is not None:
+        worth = share * (1 - share) / float(np.mean((np.array(tally.at_truth) - share) ** 2))
+    # By the square of the margin: a run's own estimate scatters by about that much.
     needed = ENOUGH if share is None or share < 0.9 else max(ENOUGH, MARGIN**2 * least(share))
-    refused = 1 - given / runs
-    admitted = repeats or (worth >= needed if worth is not None else refused < 0.25)
     return Result(
         100 * tally.covered / given if given else None,
-        refused,
+        1 - given / runs,
         float(np.median(tally.widths)) / (2 * 1.96 * spread) if given and spread else None,
         worth,
-        admitted,
+        worth is None or worth >= needed,
+        between_runs,
     )
 
 
-def measured(
-    chosen: list[int], runs: int, pool: multiprocessing.pool.Pool
-) -> Iterator[tuple[Cell, dict[str, Result]]]:
-    """The cells, one after the other."""
+Row = tuple[Cell, str, dict[str, Result]]
+
+
+def measured(chosen: list[int], runs: int, pool: multiprocessing.pool.Pool) -> Iterator[Row]:
+    """The cells, one after the other, a row for each of their numbers."""
     every = cells()
     truths = dict(zip(chosen, pool.map(truth_of, chosen, chunksize=1), strict=True))
     for index in chosen:
         began = time.monotonic()
         tasks = [(index, PUBLISHED_SEED + at, _CHUNK, truths[index]) for at in range(max(1, runs // _CHUNK))]
-        whole = {key: Tally() for key in truths[index]}
+        whole = {name: {key: Tally() for key in each} for name, each in truths[index].items()}
         for part in pool.imap_unordered(chunk, tasks):
-            for key, tally in part.items():
-                into = whole[key]
-                into.covered += tally.covered
-                for name in ("widths", "values", "at_truth", "variances"):
-                    getattr(into, name).extend(getattr(tally, name))
+            for name, tallies in part.items():
+                for key, tally in tallies.items():
+                    whole[name][key].add(tally)
         cell = every[index]
-        done = len(tasks) * _CHUNK
-        repeats = "repeats" in cell.name
-        found = {key: result(key, tally, done, repeats=repeats) for key, tally in whole.items()}
-        print(f"{cell.name} {cell.metric} {cell.count:,} ({time.monotonic() - began:.0f} s)", file=sys.stderr)
-        yield cell, found
+        print(f"{cell.name}, {cell.count:,} ({time.monotonic() - began:.0f} s)", file=sys.stderr)
+        for name, tallies in whole.items():
+            yield (
+                cell,
+                name,
+                {
+                    key: result(key, tally, len(tasks) * _CHUNK, between_runs=cell.between_runs)
+                    for key, tally in tallies.items()
+                },
+            )
 
 
-def table(found: list[tuple[Cell, dict[str, Result]]]) -> str:
+def table(found: list[Row]) -> str:
     """Markdown."""
     lines = [
         "| series | requests | worth | " + " | ".join(STATISTICS) + " |",
         "|---|---|---|" + "---|" * len(STATISTICS),
     ]
-    for cell, results in found:
-        name = f"{cell.name}, {cell.metric.removesuffix('_ms')}" if cell.metric else cell.name
+    for cell, name, results in found:
         worth = results["mean"].worth
-        row = [name, f"{cell.count:,}", "" if worth is None else f"{worth:,.0f}"]
+        row = [f"{cell.name}, {name}" if name else cell.name, f"{cell.count:,}"]
+        row += ["" if worth is None else f"{worth:,.0f}"]
         row += [results[key].shown(key) if key in results else "" for key in STATISTICS]
         lines.append("| " + " | ".join(row) + " |")
-    every = [(key, each) for _, results in found for key, each in results.items() if each.admitted]
-    failing = sum(each.fails(key) for key, each in every)
-    lines += [
-        "",
-        f"{len(every) - failing} of {len(every)} admitted entries reach their goals; the others are **bold**.",
+    every = [
+        (key, each)
+        for _, _, results in found
+        for key, each in results.items()
+        if each.admitted and each.shown(key) != "refused"
     ]
-    return "\n".join(lines)
+    missing = sum(each.fails(key) for key, each in every)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{len(every) - missing} of {len(every)} admitted entries reach their goals; others are **bold**.",
+        ]
+    )
 
 
 def main() -> None:
@@ -173,9 +195,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cells whose name holds this")
     parser.add_argument("--write", action="store_true", help="put the table into docs/methodology.md")
     asked = parser.parse_args()
-    chosen = [
-        index for index, cell in enumerate(cells()) if asked.only in f"{cell.name} {cell.metric} {cell.count}"
-    ]
+    chosen = [index for index, cell in enumerate(cells()) if asked.only in f"{cell.name} {cell.count}"]
     began = time.monotonic()
     with multiprocessing.Pool(min(2, os.cpu_count() or 1)) as pool:
         text = table(list(measured(chosen, asked.runs, pool)))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchkit.analysis.binned import TimeBins, binned_events
 from benchkit.analysis.estimate import Estimate
 from benchkit.analysis.intervals import SHARES, Depth, mean_estimate, percentile_estimates
+from benchkit.analysis.points import LoadPoint
+from benchkit.analysis.recorded import measured_of
 from benchkit.analysis.repeats import between
 from benchkit.analysis.run_memory import memory
 from benchkit.experiments.search_simulated import SimulatedServer
@@ -22,32 +25,35 @@ Floats = NDArray[np.float64]
 
 STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 TRUTH_SEED, PUBLISHED_SEED = 777, 20_261
+RATE = "output_tokens_per_s"
 _SIGMA = math.sqrt(math.log(2.0))
 """Of a lognormal whose standard deviation equals its mean."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run said, and what it was made of."""
+    """What one run said of one number, and what it was made of."""
 
     estimates: Mapping[str, Estimate]
-    values: Floats | None
-    """Its values; None where only the estimates are to be had."""
+    share_below: Callable[[float], float]
+    """The share of its values that are not above a bound."""
+    variance: float | None
+    """Of its values; None of a rate."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of run at one length."""
+    """One kind of run at one length, and the numbers that are looked at in it."""
 
     name: str
     count: int
     """Requests a run, about."""
-    outcomes: Callable[[int, int], Iterator[Outcome]]
-    """(seed, runs) -> runs that are independent of each other."""
-    long: Callable[[], Mapping[str, float] | Floats]
-    """The truth itself, or a series so long that its statistics are the truth."""
-    metric: str = ""
-    """Which number of a server's run this is about; empty for a bare series."""
+    outcomes: Callable[[int, int], Iterator[Mapping[str, Outcome]]]
+    """(seed, runs) -> runs that are independent of each other, number by number."""
+    truth: Callable[[], Mapping[str, Mapping[str, float]]]
+    """Number -> statistic -> what a very long run says."""
+    between_runs: bool = False
+    """Whether the intervals come from the spread of repeats, whose few degrees of freedom make them wide."""
 
 
 Draw = Callable[[np.random.Generator, int], tuple[Floats, tuple[Floats, ...]]]
@@ -100,33 +106,46 @@ def queue(load: float) -> Draw:
 def series_cell(name: str, count: int, draw: Draw) -> Cell:
     """Intervals from the memory of one run."""
 
-    def outcomes(seed: int, runs: int) -> Iterator[Outcome]:
+    def outcomes(seed: int, runs: int) -> Iterator[Mapping[str, Outcome]]:
         random = np.random.default_rng([seed, count])
         for _ in range(runs):
             values, memory_from = draw(random, count)
             tau = memory(memory_from)
             depth = Depth(tau, count / tau)
             found = {"mean": mean_estimate(values, [count], depth)}
-            yield Outcome(found | percentile_estimates(values, [count], depth), values)
+            yield {"": _outcome(found | percentile_estimates(values, [count], depth), values)}
 
-    return Cell(name, count, outcomes, lambda: draw(np.random.default_rng(TRUTH_SEED), 4_000_000)[0])
+    return Cell(name, count, outcomes, lambda: _truth_of_series(draw))
 
 
 def repeats_cell(name: str, count: int, draw: Draw, repeats: int) -> Cell:
     """Intervals from the spread between repeats."""
 
-    def outcomes(seed: int, runs: int) -> Iterator[Outcome]:
+    def outcomes(seed: int, runs: int) -> Iterator[Mapping[str, Outcome]]:
         random = np.random.default_rng([seed, count, repeats])
         for _ in range(runs):
-            own = [draw(random, count)[0] for _ in range(repeats)]
-            yield Outcome({key: between(own, None, key) for key in STATISTICS}, np.concatenate(own))
+            drawn = [draw(random, count) for _ in range(repeats)]
+            own = [values for values, _ in drawn]
+            worth = sum(count / memory(memory_from) for _, memory_from in drawn)
+            found = {key: between(own, None, key, worth=worth) for key in STATISTICS}
+            yield {"": _outcome(found, np.concatenate(own))}
 
-    title = f"{repeats} repeats: {name}"
-    return Cell(title, count, outcomes, lambda: draw(np.random.default_rng(TRUTH_SEED), 4_000_000)[0])
+    title = f"{repeats} repeats of {name}"
+    return Cell(title, count, outcomes, lambda: _truth_of_series(draw), between_runs=True)
 
 
-def server_cells(name: str, load: float, duration_s: float, *, streams: bool = False) -> list[Cell]:
-    """Our simulator, run and analysed as a run of a server is: TTFT, pooled gaps, rates."""
+def _outcome(estimates: Mapping[str, Estimate], values: Floats) -> Outcome:
+    return Outcome(estimates, lambda bound: float((values <= bound).mean()), float(values.var()))
+
+
+def _truth_of_series(draw: Draw) -> Mapping[str, Mapping[str, float]]:
+    values = draw(np.random.default_rng(TRUTH_SEED), 4_000_000)[0]
+    shares = {key: float(np.quantile(values, SHARES[key])) for key in STATISTICS[1:]}
+    return {"": {"mean": float(values.mean())} | shares}
+
+
+def server_cell(name: str, load: float, duration_s: float, *, streams: bool = False) -> Cell:
+    """Our simulator, run and analysed as a run of a server is: TTFT, pooled gaps, a rate."""
     asked: dict[str, Any] = {
         "input_tokens": 64,
         "input_tokens_spread": 0.5,
@@ -137,51 +156,44 @@ def server_cells(name: str, load: float, duration_s: float, *, streams: bool = F
     settings = settings_for("l4-llama-3.2-1b", {"max_num_seqs": 8})
     server = SimulatedServer(settings, resolve(asked), streams=streams, keep_events=True)
 
-    def whole(seed: int) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = server(load, duration_s, seed).summary["windows"]["whole"]
-        return found
+    def outcomes(seed: int, runs: int) -> Iterator[Mapping[str, Outcome]]:
+        for run in range(runs):
+            yield _of_server(server(load, duration_s, seed * 100_000 + run))
 
-    def outcomes(metric: str) -> Callable[[int, int], Iterator[Outcome]]:
-        def of(seed: int, runs: int) -> Iterator[Outcome]:
-            for run in range(runs):
-                yield Outcome(_stated(whole(seed * 100_000 + run), metric), None)
+    def truth() -> Mapping[str, Mapping[str, float]]:
+        runs = [server(load, 1_000.0, TRUTH_SEED + seed).summary["windows"]["whole"] for seed in range(6)]
+        found = {
+            name: {key: float(np.mean([run["metrics"][name][key] for run in runs])) for key in STATISTICS}
+            for name in ("ttft_ms", "itl_ms")
+        }
+        return found | {RATE: {"mean": float(np.mean([run["rates"][RATE]["value"] for run in runs]))}}
 
-        return of
-
-    def truth(metric: str) -> Callable[[], Mapping[str, float] | Floats]:
-        def of() -> Mapping[str, float] | Floats:
-            runs = [whole_long(server, load, seed) for seed in range(6)]
-            if metric.endswith("_per_s"):
-                return {"mean": float(np.mean([run["rates"][metric]["value"] for run in runs]))}
-            return {key: float(np.mean([run["metrics"][metric][key] for run in runs])) for key in STATISTICS}
-
-        return of
-
-    requests = round(duration_s * load) if not streams else round(duration_s * 80)
-    return [
-        Cell(f"simulator, {name}", requests, outcomes(metric), truth(metric), metric)
-        for metric in ("ttft_ms", "itl_ms", "output_tokens_per_s")
-    ]
+    return Cell(f"simulator, {name}", round(duration_s * (80 if streams else load)), outcomes, truth)
 
 
-def whole_long(server: SimulatedServer, load: float, seed: int) -> Mapping[str, Any]:
-    """A run of a thousand seconds."""
-    found: Mapping[str, Any] = server(load, 1_000.0, TRUTH_SEED + seed).summary["windows"]["whole"]
-    return found
+def _of_server(point: LoadPoint) -> Mapping[str, Outcome]:
+    whole = point.summary["windows"]["whole"]
+    measured = measured_of(point.records)
+    values = measured.values["ttft_ms"][measured.columns.in_phase]
+    gaps = binned_events(measured, TimeBins.of(measured.window))["itl_ms"]
+    heft = float(gaps.heft.sum())
 
+    def stated(entry: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Estimate]:
+        limits = {key: (entry["ci95"] or {}).get(key) or (None, None) for key in keys}
+        return {key: Estimate(entry[key], *limits[key]) for key in keys}
 
-def _stated(whole: Mapping[str, Any], metric: str) -> dict[str, Estimate]:
-    """What a summary says of a number, as estimates."""
-    if metric.endswith("_per_s"):
-        entry = whole["rates"][metric]
-        low, high = entry["ci95"] or (None, None)
-        return {"mean": Estimate(entry["value"], low, high)}
-    entry = whole["metrics"][metric]
-    found = {}
-    for key in STATISTICS:
-        low, high = (entry["ci95"] or {}).get(key) or (None, None)
-        found[key] = Estimate(entry[key], low, high)
-    return found
+    metrics, rate = whole["metrics"], whole["rates"][RATE]
+    return {
+        "ttft_ms": _outcome(stated(metrics["ttft_ms"], STATISTICS), values),
+        "itl_ms": Outcome(
+            stated(metrics["itl_ms"], STATISTICS),
+            lambda bound: 1 - float(gaps.above(bound).sum()) / heft,
+            metrics["itl_ms"]["std"] ** 2,
+        ),
+        RATE: Outcome(
+            {"mean": Estimate(rate["value"], *(rate["ci95"] or (None, None)))}, lambda _: 0.0, None
+        ),
+    }
 
 
 def cells() -> list[Cell]:
@@ -197,9 +209,12 @@ def cells() -> list[Cell]:
         for count in sizes[1:]
     ]
     found += [repeats_cell("M/G/1 load 0.8", 1_000, queue(0.8), repeats) for repeats in (5, 10)]
-    found += server_cells("low", 20.0, 25.0)
-    found += server_cells("high", 60.0, 15.0)
-    return found + server_cells("closed loop of 6", 6.0, 8.0, streams=True)
+    return [
+        *found,
+        server_cell("low load", 20.0, 25.0),
+        server_cell("high load", 60.0, 15.0),
+        server_cell("closed loop of 6", 6.0, 8.0, streams=True),
+    ]
 
 
-SHARE_OF = {"mean": None} | {key: SHARES[key] for key in STATISTICS[1:]}
+SHARE_OF: Mapping[str, float | None] = {"mean": None} | {key: SHARES[key] for key in STATISTICS[1:]}
