@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,7 +102,7 @@ def compare_load(
     *,
     paired: Asked = "auto",
     alpha: float = 0.05,
-    keep_empty: bool = True,
+    keep: Collection[ComparedNumber] | None = None,
 ) -> LoadCompared:
     """Compares the runs of two sides under one load.
 
@@ -113,7 +113,7 @@ def compare_load(
         numbers: what is compared.
         paired: see ``pairing.pairing``.
         alpha: error of each difference's interval.
-        keep_empty: whether numbers stay that not every run has.
+        keep: numbers that stay even where not every run has them; None = all.
 
     Raises:
         InvalidParameter: pairs are asked for, and there are none.
@@ -123,7 +123,8 @@ def compare_load(
     compared = []
     for number in numbers:
         values = tuple(tuple(run.value(number) for run in side) for side in (found.base, found.new))
-        if not keep_empty and any(value is None for side in values for value in side):
+        missing = any(value is None for side in values for value in side)
+        if missing and keep is not None and number not in keep:
             continue
         compared.append(
             NumberCompared(
