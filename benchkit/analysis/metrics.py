@@ -18,7 +18,7 @@ from benchkit.analysis.measured import WITH_FAILURES, Measured, measure, narrowe
 from benchkit.analysis.quantiles import PERCENTILES
 from benchkit.analysis.slo import evaluate, good_requests
 from benchkit.analysis.steady_state import steady_window
-from benchkit.analysis.validity import judge
+from benchkit.analysis.validity import Case, judge
 from benchkit.analysis.window import Window
 from benchkit.analysis.window_intervals import window_intervals
 from benchkit.objectives import Objective
@@ -73,6 +73,8 @@ def build_summary(
     objectives: Sequence[Objective],
     load_facts: Mapping[str, Any],
     parameters: Mapping[str, Any],
+    telemetry: pd.DataFrame | None = None,
+    preflight: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole summary.json of a run: outcomes, metrics and rates, objectives, verdict.
 
@@ -85,26 +87,28 @@ def build_summary(
         load_facts: the manifest's ``load``: what the load processes say of themselves; any part may be
             missing.
         parameters: the run's resolved parameters.
+        telemetry: what was sampled beside the run, in the columns of ``schema.TELEMETRY``; evidence for the verdict.
+        preflight: the manifest's ``preflight``; evidence likewise.
     """
     window = Window.of_facts(window, load_facts)
     measured = measure(requests, chunks, window)
     sure = {"starts": load_facts.get("server_starts"), "level": load_facts.get("level", 0.95)}
     whole = _window_summary(measured, objectives, **sure)
     steady = steady_window(measured)
+    at_rest = None if steady.window is None else narrowed(measured, steady.window)
     rated = {name: rate["value"] for name, rate in whole["rates"].items()}
     summary: dict[str, Any] = {
         "schema": SUMMARY_SCHEMA,
         "requests": count_outcomes(requests, measured.columns),
         "windows": {
             "whole": whole,
-            "steady": None
-            if steady.window is None
-            else _window_summary(narrowed(measured, steady.window), objectives, **sure),
+            "steady": None if at_rest is None else _window_summary(at_rest, objectives, **sure),
             "steady_missing": steady.reason or None,
         },
         "slo": [evaluate(objective, measured, rated).as_dict() for objective in objectives],
     }
-    summary["validity"] = judge(requests, chunks, window, load_facts, parameters, summary)
+    case = Case(requests, measured, load_facts, parameters, summary, at_rest, telemetry, preflight or {})
+    summary["validity"] = judge(case)
     return summary
 
 

@@ -1,17 +1,21 @@
-"""Writes the tables of docs/metrics.md from the code.
+"""Writes the tables of docs/metrics.md and docs/verdict.md from the code.
 
-``python -m benchkit.analysis.reference docs/metrics.md`` brings the document up to date.
+``python -m benchkit.analysis.reference docs/metrics.md docs/verdict.md`` brings the documents up to date.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchkit.analysis.catalogue import METRICS, RATES
-from benchkit.analysis.thresholds import THRESHOLDS, Threshold
+from benchkit.analysis.threshold import Threshold
+from benchkit.analysis.thresholds_client import OF_CLIENT
+from benchkit.analysis.thresholds_load import OF_LOAD, OF_OUTCOMES
+from benchkit.analysis.thresholds_server import OF_COUNTS, OF_TOKENS
 
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -19,7 +23,8 @@ _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 def fill(text: str) -> str:
     """The document with its marked tables as the code has them now.
 
-    A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; NAME is metrics, rates or verdict.
+    A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; NAME is metrics, rates, or a group of
+    checks: outcomes, load, counts, client or tokens.
 
     Raises:
         KeyError: a marker names no table.
@@ -39,12 +44,21 @@ def _rates() -> str:
     return _table(("rate", "unit", "formula", "counted", "columns"), rows)
 
 
-def _verdict() -> str:
+def _checks(thresholds: Sequence[Threshold]) -> str:
     rows = [
-        (f"`{t.name}`", t.means, _limit(t, t.suspect), _limit(t, t.invalid), t.reason, t.remedy)
-        for t in THRESHOLDS
+        (
+            f"`{t.name}`",
+            t.means,
+            _limit(t, t.suspect),
+            _limit(t, t.invalid),
+            t.reason,
+            t.remedy,
+            t.basis,
+        )
+        for t in thresholds
     ]
-    return _table(("check", "what is measured", "suspect", "invalid", "why it matters", "remedy"), rows)
+    header = ("check", "what is measured", "suspect", "invalid", "why it matters", "remedy", "why this limit")
+    return _table(header, rows)
 
 
 def _limit(threshold: Threshold, limit: float | None) -> str:
@@ -65,7 +79,15 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-_TABLES = {"metrics": _metrics, "rates": _rates, "verdict": _verdict}
+_TABLES: Mapping[str, Callable[[], str]] = {
+    "metrics": _metrics,
+    "rates": _rates,
+    "outcomes": partial(_checks, OF_OUTCOMES),
+    "load": partial(_checks, OF_LOAD),
+    "counts": partial(_checks, OF_COUNTS),
+    "client": partial(_checks, OF_CLIENT),
+    "tokens": partial(_checks, OF_TOKENS),
+}
 
 
 def main() -> None:

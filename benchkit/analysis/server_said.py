@@ -35,7 +35,7 @@ def said_by_server(telemetry: pd.DataFrame | None, window: Window | None = None)
 
 
 def totals(said: pd.DataFrame, names: tuple[str, ...]) -> pd.Series[Any]:
-    """A metric by the time of its readings, all engines and labels of one server together; empty where it is missing."""
+    """A metric by the time of its readings, all engines and labels together; empty where it is missing."""
     rows = said[said["name"].isin(names)]
     summed: pd.Series[Any] = rows.groupby("time_ns")["value"].sum().sort_index()
     return summed

@@ -44,20 +44,23 @@ def complete(
         folder.update_manifest(clock=clock)
     _merge_texts(folder.path)
     store.merge_parts(folder.path)
-    summary = summarised(folder.path, parameters, facts)
+    summary = summarised(folder.path, parameters, facts, telemetry=telemetry)
     stopped_by = facts.get("stopped_by")
     status = "complete" if stopped_by in _ENDS else "interrupted" if stopped_by in _INTERRUPTS else "failed"
     (folder.path / SPEC_FILE).unlink(missing_ok=True)
     return store.finish(folder, status=status, summary=summary, load=facts, telemetry=telemetry)
 
 
-def summarised(path: Path, parameters: RunParameters, facts: dict[str, Any]) -> dict[str, Any]:
+def summarised(
+    path: Path, parameters: RunParameters, facts: dict[str, Any], *, telemetry: Any = None
+) -> dict[str, Any]:
     """The content of ``summary.json`` for what a run's folder holds by now, merged or in parts.
 
     Args:
         path: the folder; no load is on.
         parameters: as the run was asked for.
         facts: the manifest's ``load``, as far as the run has come.
+        telemetry: samples, a table of ``schema.TELEMETRY``: evidence for the verdict.
     """
     from benchkit.analysis.metrics import build_summary
     from benchkit.analysis.window import Window
@@ -72,6 +75,8 @@ def summarised(path: Path, parameters: RunParameters, facts: dict[str, Any]) -> 
         objectives=[parse(text) for text in parameters.slo],
         load_facts=facts,
         parameters=parameters.model_dump(mode="json"),
+        telemetry=None if telemetry is None else telemetry.to_pandas(),
+        preflight=run.manifest.get("preflight"),
     )
 
 

@@ -1,4 +1,4 @@
-"""docs/metrics.md says what the code does."""
+"""docs/metrics.md and docs/verdict.md say what the code does."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from benchkit.analysis.catalogue import METRICS, RATES
 from benchkit.analysis.reference import fill
 from benchkit.analysis.thresholds import THRESHOLDS
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_document_has_the_codes_tables():
+@pytest.mark.parametrize(
+    ("name", "entries"), [("metrics.md", (*METRICS, *RATES)), ("verdict.md", THRESHOLDS)]
+)
+def test_the_document_has_the_codes_tables(name, entries):
     """Its tables are those that the code would write now; otherwise run benchkit.analysis.reference."""
-    text = DOCUMENT.read_text(encoding="utf-8")
+    text = (DOCS / name).read_text(encoding="utf-8")
     assert fill(text) == text
-    for entry in (*METRICS, *RATES, *THRESHOLDS):
+    for entry in entries:
         assert f"| `{entry.name}` |" in text
 
 
