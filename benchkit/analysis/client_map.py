@@ -1,236 +1,196 @@
-"""What one machine's client holds before its own error passes a limit, as a map of measured cells."""
+"""What a machine's client can hold before its own error passes a bound: a map of loads, and the limits in it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, NamedTuple, Self
+from itertools import pairwise
+from typing import Any, Final, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
-LIMITS_MS: Final = (1.0, 5.0)
-"""Errors of the 99th percentile that a map is read at."""
-FORMAT: Final = 1
-"""Version of a stored map."""
+from benchkit.analysis.client_error import Spread
 
-Kind = Literal["tokens", "requests"]
-View = Literal["stamps", "loop"]
-"""Times of the kernel where there are any, or those at which the client's own code saw the bytes."""
-_LEAST_MS: Final = 1e-3
-"""Errors below are clocks' noise."""
-_MOST_SHIFT: Final = 0.02
-"""Cells whose rates differ by less than this share are at the same rate."""
+View = Literal["kernel", "loop"]
 
-
-class Spread(NamedTuple):
-    """A distribution of errors in ms."""
-
-    p50: float
-    p99: float
-    p99_high: float
-    """Upper end of the 99th percentile's interval (95 %); NaN where there are too few."""
-    max: float
-    events: int
+BOUNDS_MS: Final = (1.0, 5.0)
+"""Errors that a map is asked for."""
+VIEWS: Final[Mapping[View, str]] = {
+    "kernel": "by the kernel's times",
+    "loop": "by the event loop's times",
+}
+_KEPT: Final = 0.97
+_SAME_MACHINE: Final = (
+    *("benchkit", "python", "client_packages", "kernel", "cpu_model", "cpu_count"),
+    *("cpu_affinity", "cpu_quota", "container"),
+)
+_SMALLEST_MS: Final = 1e-3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
-    """One load on the client and how far it went wrong."""
+    """One load of the test, or one stage of it."""
 
-    kind: Kind
-    """tokens: a fixed number of streams, so many tokens/s in all; requests: short answers at so many requests/s."""
+    kind: Literal["streams", "requests"]
     streams: int
-    """Requests under way, at most."""
+    """Asked for; of a rate of requests the most that were under way."""
     asked_per_s: float
-    """Tokens or requests, by kind."""
-    tokens_per_s: float
-    """That the server really sent."""
+    """Tokens/s, or requests/s."""
+    events_per_s: float
+    """As the server sent them."""
     requests_per_s: float
-    """That it really got."""
-    seconds: float
-    stamps: Spread
-    """The client's time of a token - the server's just before it sent it: what its records are wrong by."""
-    loop: Spread
-    """The same where a client has no times but those of its own code."""
+    kernel: Spread | None
+    loop: Spread | None
     lateness: Spread | None
-    """How late requests left; None where there was no plan for it."""
-    server: Spread
-    """How late the server was, by its own fault; no part of the client's error."""
-    worker_cpu: float | None
-    """Processor time of the process that sends and receives, as a share of one core."""
-    steal: float | None
-    """Share of the machine's time that its host gave to others."""
+    """Of the requests that were due meanwhile; None of too few."""
+    server: Spread | None
+    """How late the server sent, by its own log."""
+    steal_percent: float | None
+    """Of the machine's time, taken away during the load."""
 
     @property
-    def per_s(self) -> float:
-        """The rate that was reached, in tokens or requests by kind."""
-        return self.tokens_per_s if self.kind == "tokens" else self.requests_per_s
-
-    def error_ms(self, view: View = "stamps") -> float:
-        """The 99th percentile of the client's own error; that of its sends where it is larger."""
-        received = self.stamps.p99 if view == "stamps" else self.loop.p99
-        return max(received, self.lateness.p99 if self.lateness is not None else 0.0)
-
-
-class Held(NamedTuple):
-    """The highest rate within a limit."""
-
-    per_s: float
-    bound: Literal["found", "at least", "below"]
-    """found: between two cells; at least: no cell passed the limit; below: the slowest cell did already."""
-
-
-def held(cells: Iterable[Cell], limit_ms: float, view: View = "stamps") -> Held | None:
-    """The highest rate at which the client's error stays within a limit; None without cells.
-
-    The error is taken to grow with the rate: cells where it falls are pooled with their neighbours (isotonic
-    regression of its logarithm by the rate that was reached), so that one bad second of the machine moves the answer
-    by a part of a cell, and lies on a straight line between cells in logarithms of both.
-    """
-    ordered = sorted(cells, key=lambda cell: cell.per_s)
-    if not ordered:
-        return None
-    rates = np.log(np.maximum([cell.per_s for cell in ordered], 1e-9))
-    errors = rising(np.log(np.maximum([cell.error_ms(view) for cell in ordered], _LEAST_MS)))
-    past = np.flatnonzero(errors > math.log(limit_ms))
-    if not past.size:
-        return Held(float(np.exp(rates[-1])), "at least")
-    first = int(past[0])
-    if first == 0:
-        return Held(float(np.exp(rates[0])), "below")
-    rise = errors[first] - errors[first - 1]
-    share = (math.log(limit_ms) - errors[first - 1]) / rise
-    return Held(float(np.exp(rates[first - 1] + share * (rates[first] - rates[first - 1]))), "found")
-
-
-def rising(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The closest sequence (least squares) that never falls: neighbours that fall are pooled."""
-    blocks: list[tuple[float, int]] = []
-    for value in values:
-        mean, count = float(value), 1
-        while blocks and blocks[-1][0] > mean:
-            before, size = blocks.pop()
-            mean = (mean * count + before * size) / (count + size)
-            count += size
-        blocks.append((mean, count))
-    return np.repeat([mean for mean, _ in blocks], [count for _, count in blocks])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientMap:
-    """What a machine's client holds, measured against a server that logs what it sends."""
-
-    made_at: str
-    """UTC, ISO 8601."""
-    environment: Mapping[str, Any]
-    """The machine and its software, as in a run's manifest."""
-    workers: int
-    """Load processes."""
-    transport: str
-    kernel_times: bool
-    """Whether received bytes had the kernel's times."""
-    seconds: float
-    """What the measurement took."""
-    cells: tuple[Cell, ...]
-
-    def of_kind(self, kind: Kind, streams: int | None = None) -> list[Cell]:
-        """The cells of one kind, and of one number of streams if that is given."""
-        return [cell for cell in self.cells if cell.kind == kind and streams in (None, cell.streams)]
+    def rate(self) -> float:
+        """What the cell stands for on its axis: events/s, or requests/s."""
+        return self.events_per_s if self.kind == "streams" else self.requests_per_s
 
     @property
-    def streams(self) -> list[int]:
-        """The numbers of streams that were measured, ascending."""
-        return sorted({cell.streams for cell in self.of_kind("tokens")})
+    def kept_pace(self) -> bool:
+        """Whether the server sent, or the client, what was asked."""
+        return self.rate >= _KEPT * self.asked_per_s
 
-    def frontier(self, limit_ms: float, view: View = "stamps") -> dict[int, Held]:
-        """Tokens/s within a limit, by the number of streams."""
-        found = {count: held(self.of_kind("tokens", count), limit_ms, view) for count in self.streams}
-        return {count: value for count, value in found.items() if value is not None}
+    def spread(self, view: View) -> Spread | None:
+        """The client's error in one view."""
+        return self.kernel if view == "kernel" else self.loop
 
-    def requests_held(self, limit_ms: float, view: View = "stamps") -> Held | None:
-        """Requests/s within a limit; None where none were measured."""
-        return held(self.of_kind("requests"), limit_ms, view)
+    def error_ms(self, view: View) -> float:
+        """The 99th percentile that is judged: of stamps, and of lateness where a rate of requests was asked."""
+        judged = [self.spread(view), *([self.lateness] if self.kind == "requests" else [])]
+        values = [math.inf if each is None or each.p99 is None else each.p99 for each in judged]
+        return max(_SMALLEST_MS, *values)
 
-    def tokens_held(self, streams: float, limit_ms: float) -> Held | None:
-        """Tokens/s within a limit at any number of streams; None beyond the most that were measured.
-
-        Between two measured numbers it lies on a straight line in logarithms; below the least it is that of the least.
-        """
-        frontier = self.frontier(limit_ms)
-        if not frontier or streams > max(frontier) * (1 + _MOST_SHIFT):
-            return None
-        counts = list(frontier)
-        rate = np.interp(
-            math.log(max(streams, 1.0)),
-            np.log(counts),
-            np.log([value.per_s for value in frontier.values()]),
-        )
-        beside = [value.bound for value in _beside(frontier, streams)]
-        bound = next((kind for kind in ("below", "at least") if kind in beside), "found")
-        return Held(float(np.exp(rate)), bound)  # type: ignore[arg-type]
-
-    @property
-    def steal(self) -> float | None:
-        """The largest share of a cell's time that the host gave to others."""
-        return max((cell.steal for cell in self.cells if cell.steal is not None), default=None)
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "format": FORMAT,
-            "made_at": self.made_at,
-            "environment": dict(self.environment),
-            "workers": self.workers,
-            "transport": self.transport,
-            "kernel_times": self.kernel_times,
-            "seconds": self.seconds,
-            "cells": [_cell_as_dict(cell) for cell in self.cells],
-        }
+    def state(self, view: View, bound_ms: float) -> Literal["holds", "fails", "unsure"]:
+        """Whether the error is below a bound, by the limits of its 99th percentile."""
+        judged = [self.spread(view), *([self.lateness] if self.kind == "requests" else [])]
+        if all(each is not None and each.high is not None and each.high < bound_ms for each in judged):
+            return "holds"
+        if any(each is None or each.p99 is None or (each.low or 0.0) >= bound_ms for each in judged):
+            return "fails"
+        return "unsure"
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What ``as_dict`` gave.
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """The cell that ``asdict`` wrote."""
+        spreads = {
+            name: Spread(**told[name]) if told[name] else None
+            for name in ("kernel", "loop", "lateness", "server")
+        }
+        return cls(**{**told, **spreads})
 
-        Raises:
-            ValueError: it is none of those, or of a later format.
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The highest rate within a bound."""
+
+    rate: float
+    open: bool = False
+    """Not reached by the test: it is at least that."""
+    below: bool = False
+    """Already the lowest rate of the test was too much: it is less than that."""
+
+    def __str__(self) -> str:
+        return ("at least " if self.open else "less than " if self.below else "") + f"{self.rate:,.3g}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMap:
+    """All cells of one test, and the machine that they are of."""
+
+    made: str
+    """UTC, as ISO 8601."""
+    workers: int
+    arrive: str
+    answer_tokens: int
+    seconds: float
+    """How long the test took."""
+    busy_percent: float
+    """Share of all processors that others used just before."""
+    environment: dict[str, Any]
+    cells: tuple[Cell, ...]
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Numbers of streams that were tried, ascending."""
+        return tuple(sorted({cell.streams for cell in self.cells if cell.kind == "streams"}))
+
+    def of_streams(self, streams: int) -> list[Cell]:
+        """The stages of one number of streams, by what the server sent."""
+        found = [cell for cell in self.cells if cell.kind == "streams" and cell.streams == streams]
+        return sorted(found, key=lambda cell: cell.rate)
+
+    @property
+    def of_requests(self) -> list[Cell]:
+        """The rates of requests, ascending."""
+        return sorted((cell for cell in self.cells if cell.kind == "requests"), key=lambda cell: cell.rate)
+
+    def events_limit(self, streams: float, bound_ms: float, view: View = "kernel") -> Limit | None:
+        """Events/s that so many streams may bring; None beyond the streams that were tried.
+
+        Between the columns it is interpolated on logarithmic axes; below the first one it is the first one's.
         """
-        if data.get("format") != FORMAT:
-            raise ValueError(f"it is of format {data.get('format')!r}, and this version reads {FORMAT}")
-        try:
-            told = {name: value for name, value in data.items() if name not in {"format", "cells"}}
-            return cls(**told, cells=tuple(map(_cell_from_dict, data["cells"])))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"it is not complete: {error}") from None
+        columns = self.columns
+        if not columns or streams > columns[-1]:
+            return None
+        if streams <= columns[0]:
+            return limit(self.of_streams(columns[0]), bound_ms, view)
+        at = next(index for index, column in enumerate(columns) if column >= streams)
+        first, second = (limit(self.of_streams(columns[index]), bound_ms, view) for index in (at - 1, at))
+        share = math.log(streams / columns[at - 1]) / math.log(columns[at] / columns[at - 1])
+        rate = math.exp((1 - share) * math.log(first.rate) + share * math.log(second.rate))
+        below = first.below or second.below
+        return Limit(rate, (first.open or second.open) and not below, below)
+
+    def requests_limit(self, bound_ms: float, view: View = "kernel") -> Limit | None:
+        """Requests/s that it may send; None where none were tried."""
+        cells = self.of_requests
+        return limit(cells, bound_ms, view) if cells else None
+
+    def foreign(self, environment: Mapping[str, Any]) -> list[str]:
+        """In which facts another environment differs from this map's, as far as its client is concerned."""
+        return [name for name in _SAME_MACHINE if environment.get(name) != self.environment.get(name)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """The map that ``as_dict`` wrote."""
+        return cls(**{**told, "cells": tuple(Cell.of(cell) for cell in told["cells"])})
 
 
-_SPREADS: Final = ("stamps", "loop", "lateness", "server")
+def limit(cells: Sequence[Cell], bound_ms: float, view: View) -> Limit:
+    """Where the error of rising rates passes a bound.
 
+    A disturbance of the machine can spoil a low rate and spare a higher one, but no client errs less under more load:
+    the errors are first made to rise with the rate (isotonic regression of their logarithms), then interpolated on
+    logarithmic axes.
 
-def _cell_as_dict(cell: Cell) -> dict[str, Any]:
-    told = asdict(cell)
-    for name in _SPREADS:
-        spread: Spread | None = getattr(cell, name)
-        if spread is not None:
-            high = None if math.isnan(spread.p99_high) else spread.p99_high
-            told[name] = spread._replace(p99_high=high)._asdict()  # type: ignore[arg-type]
-    return told
-
-
-def _cell_from_dict(told: Mapping[str, Any]) -> Cell:
-    spreads = {name: None if told[name] is None else _spread(told[name]) for name in _SPREADS}
-    return Cell(**{**told, **spreads})
-
-
-def _spread(told: Mapping[str, Any]) -> Spread:
-    high = math.nan if told["p99_high"] is None else told["p99_high"]
-    return Spread(**{**told, "p99_high": high})
-
-
-def _beside(frontier: Mapping[int, Held], streams: float) -> Sequence[Held]:
-    """What was measured at the numbers of streams on either side."""
-    counts = list(frontier)
-    above = min((count for count in counts if count >= streams), default=counts[-1])
-    below = max((count for count in counts if count <= streams), default=counts[0])
-    return [frontier[count] for count in sorted({below, above})]
+    Args:
+        cells: by rising rate, at least one.
+        bound_ms: the bound of the 99th percentile.
+        view: which times are judged.
+    """
+    rates = np.log([max(cell.rate, 1e-9) for cell in cells])
+    worst = 1e3 * bound_ms
+    errors = np.log([min(cell.error_ms(view), worst) for cell in cells])
+    rising = isotonic_regression(errors).x
+    bound = math.log(bound_ms)
+    if rising[0] >= bound:
+        return Limit(math.exp(rates[0]), below=True)
+    for (rate, error), (next_rate, next_error) in pairwise(zip(rates, rising, strict=True)):
+        if next_error >= bound:
+            share = (bound - error) / (next_error - error)
+            return Limit(math.exp(rate + share * (next_rate - rate)))
+    return Limit(math.exp(rates[-1]), open=True)
