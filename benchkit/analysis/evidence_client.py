@@ -53,10 +53,9 @@ def _of_stamps(case: Case, workers: Sequence[Mapping[str, Any]]) -> Found:
 
 def _of_processes(case: Case, workers: Sequence[Mapping[str, Any]]) -> Found:
     yield Evidence("worker_cpu", _largest(workers, "cpu_share"))
-    yield Evidence(
-        "switches", max((each for each in map(_switches, workers) if each is not None), default=None)
-    )
-    yield Evidence("gc_pause", _largest(workers, "gc_pause_max_ns", _NS_PER_MS))
+    yield Evidence("context_switches", _per_watched(workers, "involuntary_switches", 1e-9))
+    yield Evidence("run_queue", _per_watched(workers, "run_queue_ns"))
+    yield Evidence("gc_ran", _largest(workers, "gc_collections"))
     yield Evidence("steal", _steal(case))
     yield Evidence("clock_steps", _largest(workers, "clock_offset_steps_ns", _NS_PER_MS))
     if workers:
@@ -64,12 +63,17 @@ def _of_processes(case: Case, workers: Sequence[Mapping[str, Any]]) -> Found:
         yield Evidence("limits_hit", len(met), ", ".join(dict.fromkeys(met)))
 
 
-def _switches(worker: Mapping[str, Any]) -> float | None:
-    """How often a second the processor was taken from a load process that still wanted it."""
-    count, cpu_ns, share = (worker.get(key) for key in ("involuntary_switches", "cpu_ns", "cpu_share"))
-    if count is None or not cpu_ns or not share:
-        return None
-    return float(count) * 1e9 * float(share) / float(cpu_ns)
+def _per_watched(workers: Sequence[Mapping[str, Any]], key: str, unit_ns: float = 1.0) -> float | None:
+    """The largest of what load processes count, over the time for which each was watched."""
+    told = ((worker.get(key), worker.get("watched_ns")) for worker in workers)
+    return max(
+        (
+            float(count) / (float(watched) * unit_ns)
+            for count, watched in told
+            if count is not None and watched
+        ),
+        default=None,
+    )
 
 
 def _steal(case: Case) -> float | None:

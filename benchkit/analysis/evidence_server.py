@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchkit.analysis import conservation
 from benchkit.analysis.evidence import Case, Evidence, Found
@@ -11,9 +12,12 @@ from benchkit.analysis.server_said import said_by_server
 from benchkit.records.kinds import TokenSource
 
 _FEWEST_TOKENS = 8
-_LINE_PACE_NS = 100_000
+_LINE_PACE_NS = 200_000
 """Tokens that come faster than this were not made one by one: the quickest engines take some 300 us for one."""
 _AT_THE_END = 0.05
+_A_BURST = 4
+_LATE_NS = 1_000_000
+"""Events of a read that waited for longer may have come apart."""
 
 
 def of_server(case: Case) -> Found:
@@ -62,7 +66,7 @@ def _of_tokens(case: Case) -> Found:
 
 
 def _of_streams(case: Case) -> Found:
-    """Which answers came all at once at their end, faster than tokens are made."""
+    """Which answers came faster than tokens are made: at once at their end, or in bursts."""
     columns, chunks = case.columns, case.chunks
     tokens = np.fmax(np.nan_to_num(columns.output_tokens), chunks.counts)
     long = columns.ok & columns.in_phase & (tokens >= _FEWEST_TOKENS) & ~np.isnan(columns.last_token)
@@ -71,4 +75,16 @@ def _of_streams(case: Case) -> Found:
     spread = columns.last_token - columns.first_token
     latency = columns.end - columns.sent
     at_once = (spread < _LINE_PACE_NS * (tokens - 1)) & (spread < _AT_THE_END * latency)
-    yield Evidence("buffered", float(at_once[long].mean()))
+    yield Evidence("buffered", float((at_once | _in_bursts(case))[long].mean()))
+
+
+def _in_bursts(case: Case) -> NDArray[np.bool_]:
+    """Which answers came in bursts of four events or more on average, one a request."""
+    chunks = case.chunks
+    joined = np.diff(chunks.ns, prepend=0) < _LINE_PACE_NS
+    joined &= chunks.loop_ns - chunks.ns <= _LATE_NS
+    firsts = chunks.offsets[:-1][chunks.counts > 0]
+    joined[firsts] = False
+    bursts = chunks.counts - np.bincount(chunks.request, weights=joined, minlength=chunks.known.size)
+    found: NDArray[np.bool_] = (chunks.counts >= _FEWEST_TOKENS) & (bursts * _A_BURST <= chunks.counts)
+    return found
