@@ -57,8 +57,8 @@ class Cell:
 
     @property
     def kept_pace(self) -> bool:
-        """Whether the server sent, or the client, what was asked."""
-        return self.rate >= _KEPT * self.asked_per_s
+        """Whether the server sent what was asked; of a rate of requests its lateness tells."""
+        return self.kind == "requests" or self.rate >= _KEPT * self.asked_per_s
 
     def spread(self, view: View) -> Spread | None:
         """The client's error in one view."""
@@ -100,7 +100,9 @@ class Limit:
     """Already the lowest rate of the test was too much: it is less than that."""
 
     def __str__(self) -> str:
-        return ("at least " if self.open else "less than " if self.below else "") + f"{self.rate:,.3g}"
+        return (
+            "at least " if self.open else "less than " if self.below else ""
+        ) + f"{float(f'{self.rate:.3g}'):,.0f}"
 
 
 @dataclass(frozen=True, slots=True)

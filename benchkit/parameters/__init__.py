@@ -12,6 +12,7 @@ from benchkit.parameters.compare import CompareParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters, context_needed
 from benchkit.parameters.notebook import from_notebook
 from benchkit.parameters.resolve import resolve
+from benchkit.parameters.selftest import SelftestParameters
 from benchkit.parameters.sources import load_file, parse_assignments
 from benchkit.parameters.sweep import SweepParameters
 
@@ -21,6 +22,7 @@ __all__ = [
     "CompareParameters",
     "ParameterGroup",
     "RunParameters",
+    "SelftestParameters",
     "ServingParameters",
     "SweepParameters",
     "canonical_json",

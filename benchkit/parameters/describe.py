@@ -11,6 +11,7 @@ from benchkit.parameters.ab import AbParameters
 from benchkit.parameters.capacity import CapacityParameters
 from benchkit.parameters.compare import CompareParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters
+from benchkit.parameters.selftest import SelftestParameters
 from benchkit.parameters.sweep import SweepParameters
 
 _INTRODUCTION = """# Parameters
@@ -46,6 +47,11 @@ def as_markdown() -> str:
             "A comparison of measured runs",
             "`compare_runs.ipynb`, `benchkit compare`, `benchkit.compare`",
             CompareParameters,
+        ),
+        _table(
+            "What this machine's client holds",
+            "`client_accuracy.ipynb`, `benchkit selftest`",
+            SelftestParameters,
         ),
     ]
     return "\n".join(parts)

@@ -14,6 +14,7 @@ from benchkit.parameters.ab import AbParameters
 from benchkit.parameters.capacity import CapacityParameters
 from benchkit.parameters.compare import CompareParameters
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters
+from benchkit.parameters.selftest import SelftestParameters
 from benchkit.parameters.sweep import SweepParameters
 
 M = TypeVar("M", bound=ParameterGroup)
@@ -25,6 +26,7 @@ MODELS: tuple[type[ParameterGroup], ...] = (
     CapacityParameters,
     AbParameters,
     CompareParameters,
+    SelftestParameters,
 )
 
 _ELSEWHERE = {
