@@ -13,6 +13,7 @@ from papermill.inspection import inspect_notebook
 from benchkit.parameters import (
     AbParameters,
     CapacityParameters,
+    CompareParameters,
     RunParameters,
     ServingParameters,
     SweepParameters,
@@ -26,6 +27,7 @@ MODELS = {
     "run_benchmark": RunParameters,
     "sweep": SweepParameters,
     "capacity_analysis": CapacityParameters,
+    "compare_runs": CompareParameters,
 }
 COMMANDS = {"ab": AbParameters}
 """What has no notebook."""
