@@ -119,7 +119,9 @@ def compare_load(
         InvalidParameter: pairs are asked for, and there are none.
     """
     found = pairing(base, new, paired)
-    starts = starts_of(found.base, found.new)
+    # Of a single run it says more that it is single than of which start it is.
+    single = min(len(found.base), len(found.new)) < 2
+    starts = None if single else starts_of(found.base, found.new)
     compared = []
     for number in numbers:
         values = tuple(tuple(run.value(number) for run in side) for side in (found.base, found.new))

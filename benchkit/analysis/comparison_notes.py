@@ -54,7 +54,8 @@ def _verdicts(sides: Sides) -> Iterator[str]:
         for name, runs in sides.items():
             bad = [run for run in runs if run.point.verdict == verdict]
             if bad:
-                yield f"{len(bad)} of {len(runs)} runs of {name} are {verdict}: {_reasons(bad, verdict)}"
+                are = "is" if len(bad) == 1 else "are"
+                yield f"{len(bad)} of {len(runs)} runs of {name} {are} {verdict}: {_reasons(bad, verdict)}"
 
 
 def _reasons(runs: Sequence[ComparedRun], verdict: str) -> str:
@@ -125,7 +126,7 @@ def _lengths(loads: Sequence[LoadCompared]) -> Iterator[str]:
         short = [each.number.text for each in load.numbers if _is_beyond(each, fewest)]
         if short:
             yield (
-                f"{where}a run has {fewest:,} requests: {', '.join(short)} is near the slowest one, and scatters so"
+                f"{where}{', '.join(short)}: near the slowest of a run's {fewest:,} requests, and scattering so"
             )
 
 

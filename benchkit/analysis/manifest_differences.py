@@ -28,6 +28,8 @@ _MEANING: Mapping[Point, str] = {
 }
 _ROUNDED = 0.02
 """Numbers of other tools' files are means of what was measured: so much apart they are the same setting."""
+_LENGTHS = ("input_tokens", "output_tokens")
+"""Of these the mean is rounded to whole tokens."""
 _MEMORY_APART = 0.02
 """A kernel keeps some of the memory for itself, each version another part."""
 
@@ -222,7 +224,8 @@ def _equal(one: Any, other: Any, name: str, rounded: bool) -> bool:
     numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (one, other))
     apart = _MEMORY_APART if name == "memory_total" else _ROUNDED if rounded else 0.0
     if numbers and apart:
-        return bool(abs(one - other) <= apart * max(abs(one), abs(other)))
+        most = apart * max(abs(one), abs(other))
+        return bool(abs(one - other) <= (max(most, 1) if rounded and name in _LENGTHS else most))
     return bool(one == other)
 
 

@@ -191,7 +191,7 @@ def _wanted(
 ) -> tuple[ComparedNumber, ...]:
     """What is asked for, or what the measurement was made for, or the usual numbers; and what the gates are about."""
     asked = numbers or [parse_number(text) for text in sides.numbers] or HEADLINES
-    return tuple(dict.fromkeys([*(gate.number for gate in gates), *asked]))
+    return tuple(dict.fromkeys([*asked, *(gate.number for gate in gates)]))
 
 
 def _all(found: Matched, side: int) -> list[ComparedRun]:

@@ -51,7 +51,7 @@ def as_junit(found: Comparison) -> str:
     told = ET.SubElement(suite, "system-out")
     told.text = _legal(str(found))
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
 def _fails(each: JudgedGate, found: Comparison) -> bool:

@@ -41,8 +41,7 @@ def _lines(found: Comparison) -> Iterator[str]:
         yield ""
     for load in found.loads:
         title = _plain(load.label) or "Numbers"
-        sizes = f"{len(load.base)} runs against {len(load.new)}"
-        yield f"**{title}**: {sizes}, {_plain(load.pairing.why)}"
+        yield f"**{title}**: {_plain(compare_rows.sizes(load))}"
         yield ""
         yield from _table(compare_rows.numbers(found, load))
     if found.notes:

@@ -105,6 +105,12 @@ def numbers(found: Comparison, load: LoadCompared) -> Rows:
     return Rows(("", base, new, "unit", "change", "effect", "in words"), rows)
 
 
+def sizes(load: LoadCompared) -> str:
+    """``5 runs against 5, paired: …``."""
+    base, new = len(load.base), len(load.new)
+    return f"{base} run{'' if base == 1 else 's'} against {new}; {load.pairing.why}"
+
+
 def gates(found: Comparison) -> Rows:
     """Each gate and what became of it."""
     several = len(found.loads) > 1

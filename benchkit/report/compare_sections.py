@@ -50,7 +50,7 @@ def numbers(found: Comparison) -> Section:
     """Each number of both sides, the change with its interval, its size beside the runs' spread, words."""
     html, text = [], []
     for load in found.loads:
-        title = f"{len(load.base)} runs against {len(load.new)}, {load.pairing.why}"
+        title = compare_rows.sizes(load)
         title = f"{load.label}: {title}" if load.label else title
         table = compare_rows.numbers(found, load)
         html.append(f"<p>{escape(title)}</p>{_table(table)}")

@@ -54,7 +54,7 @@ def _lines(found: Comparison) -> Iterator[str]:
         yield ""
         if load.label:
             yield f"{load.label}:"
-        yield from _wrapped(f"{len(load.base)} runs against {len(load.new)}, {load.pairing.why}")
+        yield from _wrapped(compare_rows.sizes(load))
         yield _printable(aligned(compare_rows.numbers(found, load)))
     if found.gates:
         yield ""
