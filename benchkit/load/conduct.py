@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchkit.load.run_queue import UNKNOWN
 from benchkit.load.tape import TICK_DATA
 
 _STEP_NS = 1_000_000
@@ -15,6 +16,8 @@ _PER_OCTAVE = 16
 _BINS = 64 * _PER_OCTAVE
 _FIRST_TICK_EVERY_NS = 100_000_000
 _MOST_TICKS = 2_048
+_FIELDS = 4
+"""Of a tick that is kept: loop time, CPU, switches, time at the run queue."""
 _ENDLESS = 1 << 62
 
 
@@ -24,6 +27,8 @@ class Usage(NamedTuple):
     cpu_ns: int
     wall_ns: int
     involuntary_switches: int
+    run_queue_ns: int | None
+    """Time in which it was ready to run and others ran; None where the platform does not say."""
 
 
 class Conduct:
@@ -50,15 +55,15 @@ class Conduct:
 
     def tick(self, loop_ns: int, data: bytes) -> None:
         """Takes a tick's data in."""
-        offset_ns, cpu_ns, switches, late_ns = TICK_DATA.unpack(data)
+        offset_ns, cpu_ns, switches, late_ns, waited_ns = TICK_DATA.unpack(data)
         if self.offset_ns:
             self.note_step(abs(offset_ns - self.offset_ns))
         self.offset_ns = offset_ns
         if self.window_ns <= loop_ns <= self.window_end_ns:
             self.loop_gap_max_ns = max(self.loop_gap_max_ns, late_ns)
-            if not self._ticks or loop_ns - self._ticks[-3] >= self._tick_every_ns:
-                self._ticks.extend((loop_ns, cpu_ns, switches))
-                if len(self._ticks) > 3 * _MOST_TICKS:
+            if not self._ticks or loop_ns - self._ticks[-_FIELDS] >= self._tick_every_ns:
+                self._ticks.extend((loop_ns, cpu_ns, switches, waited_ns))
+                if len(self._ticks) > _FIELDS * _MOST_TICKS:
                     self._thin_out()
 
     def note_step(self, size_ns: int) -> None:
@@ -84,15 +89,16 @@ class Conduct:
 
     def usage(self) -> Usage | None:
         """What the process took between the window's first and last tick; ``None`` with fewer than two."""
-        ticks = np.array(self._ticks, dtype=np.int64).reshape(-1, 3)
+        ticks = np.array(self._ticks, dtype=np.int64).reshape(-1, _FIELDS)
         ticks = ticks[ticks[:, 0] <= self.window_end_ns]
         if len(ticks) < 2:
             return None
-        wall_ns, cpu_ns, switches = (int(value) for value in ticks[-1] - ticks[0])
-        return Usage(cpu_ns, wall_ns, switches)
+        wall_ns, cpu_ns, switches, waited_ns = (int(value) for value in ticks[-1] - ticks[0])
+        known = ticks[0, 3] != UNKNOWN and ticks[-1, 3] != UNKNOWN
+        return Usage(cpu_ns, wall_ns, switches, waited_ns if known else None)
 
     def _thin_out(self) -> None:
         """Drops every second tick: the window's end is known late, and a run may last for days."""
-        ticks = np.array(self._ticks, dtype=np.int64).reshape(-1, 3)[::2]
+        ticks = np.array(self._ticks, dtype=np.int64).reshape(-1, _FIELDS)[::2]
         self._ticks = array("q", ticks.tobytes())
         self._tick_every_ns *= 2

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from benchkit.load.clock import forced_fallbacks, realtime_offset_ns
 from benchkit.load.feed import Feed, Item
 from benchkit.load.readiness import Due
+from benchkit.load.run_queue import RunQueue
 from benchkit.load.sender import Exchange, Failure, Sender
 from benchkit.load.spec import TICK_NS, LoadSpec
 from benchkit.load.tape import TICK_DATA, Kind, TapeWriter
@@ -69,6 +70,7 @@ class Engine:
         self._watched: set[Phase] = set()
         self._keys = 0
         self._sending = False
+        self._run_queue = RunQueue()
         self._finished = asyncio.Event()
         self._start_ns = self._window_ns = self._end_ns = self._tick_due_ns = self._drain_until_ns = 0
         self.counts = Counts()
@@ -122,6 +124,7 @@ class Engine:
             self._timer.close()
         for phase in list(self._watched):
             self._unwatch(phase)
+        self._run_queue.close()
         if not self.window_end_ns:
             self.window_end_ns = _monotonic_ns()
 
@@ -170,9 +173,8 @@ class Engine:
         now = _monotonic_ns()
         late = now - self._tick_due_ns
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-        self._tape.append(
-            Kind.TICK, 0, now, TICK_DATA.pack(realtime_offset_ns(), time.process_time_ns(), switches, late)
-        )
+        taken = (time.process_time_ns(), switches, late, self._run_queue.waited_ns())
+        self._tape.append(Kind.TICK, 0, now, TICK_DATA.pack(realtime_offset_ns(), *taken))
         self._tape.flush()
         if self._tape.failure is not None and self.stopped_by != "disk_full":
             self.stop("disk_full", drain=False)

@@ -61,8 +61,9 @@ class Kind(IntEnum):
 
 
 SENT_DATA = struct.Struct("<Qq")
-TICK_DATA = struct.Struct("<qqqq")
-"""CLOCK_REALTIME - CLOCK_MONOTONIC ns, CPU ns of the process, involuntary switches, ns this tick was late."""
+TICK_DATA = struct.Struct("<qqqqq")
+"""CLOCK_REALTIME - CLOCK_MONOTONIC ns, CPU ns of the process, involuntary switches, ns this tick was late, ns that the
+process was ready to run and did not (-1: the platform does not say)."""
 
 
 class Record(NamedTuple):

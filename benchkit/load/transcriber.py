@@ -111,6 +111,8 @@ class Transcriber:
             "cpu_share": usage and usage.cpu_ns / usage.wall_ns,
             "cpu_ns": usage and usage.cpu_ns,
             "involuntary_switches": usage and usage.involuntary_switches,
+            "run_queue_ns": usage and usage.run_queue_ns,
+            "watched_ns": usage and usage.wall_ns,
             "clock_offset_steps_ns": conduct.clock_step_ns,
             "transcriber_cpu_ns": time.process_time_ns(),
         }

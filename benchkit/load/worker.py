@@ -130,6 +130,7 @@ class Worker:
         loop.set_exception_handler(lambda _, context: self._broke(engine, context))
         listener = loop.create_task(self._listen(engine))
         progress = loop.call_later(_PROGRESS_S, self._progress, loop)
+        collected = _collections()
         await engine.run(start_ns)
         self._running = False
         progress.cancel()
@@ -140,6 +141,7 @@ class Worker:
             "stopped_by": engine.stopped_by,
             "limits_hit": sorted(engine.limits_hit)[:_LIMITS_TOLD],
             "kernel_times": sender.kernel_times,
+            "gc_collections": _collections() - collected,
         }
         tape.append(Kind.NOTE, 0, time.monotonic_ns(), json.dumps(facts).encode())
         tape.append(Kind.CLOSE, 0, time.monotonic_ns())
@@ -224,6 +226,11 @@ class Worker:
         *lines, self._partial = (self._partial + data).split(b"\n")
         for line in lines:
             self._lines.put_nowait(json.loads(line))
+
+
+def _collections() -> int:
+    """How often the garbage collector ran in this process."""
+    return sum(int(generation["collections"]) for generation in gc.get_stats())
 
 
 def main(arguments: list[str]) -> int:

@@ -92,9 +92,12 @@ class HandTape:
         """Facts of the worker."""
         self.writer.append(Kind.NOTE, 0, START_NS, json.dumps(facts).encode())
 
-    def tick(self, at_ms: float, *, cpu_ms: float = 0, switches: int = 0, late_ms: float = 0) -> None:
+    def tick(
+        self, at_ms: float, *, cpu_ms: float = 0, switches: int = 0, late_ms: float = 0, waited_ms: float = 0
+    ) -> None:
         """The loop is alive; tells the offset of the clocks that is in force."""
-        data = TICK_DATA.pack(self.offset_ns, int(cpu_ms * MS), switches, int(late_ms * MS))
+        taken = (int(cpu_ms * MS), switches, int(late_ms * MS), int(waited_ms * MS))
+        data = TICK_DATA.pack(self.offset_ns, *taken)
         self.writer.append(Kind.TICK, 0, _ns(at_ms), data)
 
     def start(self, key: int, at_ms: float = 0, **meta: Any) -> None:

@@ -1,18 +1,34 @@
 """What is known of the client's own conduct is true, and stays small for any length of run."""
 
+import os
 import pickle
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
 from benchkit.load.conduct import Conduct
+from benchkit.load.run_queue import UNKNOWN, RunQueue
 from benchkit.load.tape import TICK_DATA
 
 MS = 1_000_000
 
 
-def tick(conduct, at_ms, *, offset_ns=1, cpu_ms=0, switches=0, late_ms=0):
-    conduct.tick(int(at_ms * MS), TICK_DATA.pack(offset_ns, int(cpu_ms * MS), switches, int(late_ms * MS)))
+_BUSY = """
+import os, sys, time
+os.sched_setaffinity(0, [int(sys.argv[1])])
+print(flush=True)
+end = time.monotonic() + 10
+while time.monotonic() < end:
+    pass
+"""
+
+
+def tick(conduct, at_ms, *, offset_ns=1, cpu_ms=0, switches=0, late_ms=0, waited_ns=0):
+    data = TICK_DATA.pack(offset_ns, int(cpu_ms * MS), switches, int(late_ms * MS), waited_ns)
+    conduct.tick(int(at_ms * MS), data)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99, 0.999])
@@ -42,11 +58,43 @@ def test_usage_is_what_was_taken_between_the_windows_ticks():
     conduct = Conduct()
     conduct.window_ns, conduct.window_end_ns = 1_000 * MS, 2_000 * MS
     for at_ms in range(0, 3_000, 20):
-        tick(conduct, at_ms, cpu_ms=at_ms / 4 if at_ms <= 2_000 else 5_000, switches=at_ms)
+        cpu_ms = at_ms / 4 if at_ms <= 2_000 else 5_000
+        tick(conduct, at_ms, cpu_ms=cpu_ms, switches=at_ms, waited_ns=at_ms * MS // 10)
     usage = conduct.usage()
     assert usage.cpu_ns / usage.wall_ns == pytest.approx(0.25)
     assert usage.involuntary_switches == usage.wall_ns // MS
+    assert usage.run_queue_ns == usage.wall_ns // 10
     assert usage.wall_ns > 850 * MS
+
+
+def test_time_at_the_run_queue_is_unknown_where_the_platform_does_not_tell_it():
+    """No number stands for what was not seen."""
+    conduct = Conduct()
+    for at_ms in (0, 200):
+        tick(conduct, at_ms, waited_ns=UNKNOWN)
+    assert conduct.usage().run_queue_ns is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_a_process_that_shares_a_core_waits_for_it():
+    """Two busy processes on one core: each is ready and waits for about half of the time."""
+    allowed = os.sched_getaffinity(0)
+    core = min(allowed)
+    busy = subprocess.Popen([sys.executable, "-c", _BUSY, str(core)], stdout=subprocess.PIPE)
+    queue = RunQueue()
+    try:
+        assert busy.stdout.readline()
+        os.sched_setaffinity(0, [core])
+        began_ns, waited_ns = time.monotonic_ns(), queue.waited_ns()
+        while time.monotonic_ns() - began_ns < 300 * MS:
+            pass
+        assert queue.waited_ns() - waited_ns > 60 * MS
+    finally:
+        os.sched_setaffinity(0, allowed)
+        busy.kill()
+        busy.communicate()
+        queue.close()
+    assert queue.waited_ns() == UNKNOWN
 
 
 def test_without_two_ticks_nothing_is_claimed():
