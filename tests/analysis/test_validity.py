@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from benchkit.analysis.metrics import Window, build_summary
@@ -26,7 +28,27 @@ def worker(**facts: Any) -> dict[str, Any]:
         "cpu_share": 0.2,
         "clock_offset_steps_ns": 0,
         "limits_hit": [],
+        "watched_ns": 10 * SECOND,
+        "involuntary_switches": 40,
+        "run_queue_ns": 20_000_000,
+        "gc_collections": 0,
     } | facts
+
+
+def telemetry(source: str, at_ms: list[float], **values: float | list[float]) -> pd.DataFrame:
+    """Samples at these times; a name's value is one number, or one a time."""
+    rows = [
+        {
+            "time_ns": round(at * 1e6),
+            "source": source,
+            "name": name.replace("__", ":"),
+            "labels": "{}",
+            "value": float(value[place] if isinstance(value, list) else value),
+        }
+        for place, at in enumerate(at_ms)
+        for name, value in values.items()
+    ]
+    return pd.DataFrame(rows)
 
 
 @pytest.fixture
@@ -34,11 +56,11 @@ def judged(row, records):
     """The validity of a run of sound requests of 40 ms, changed as asked.
 
     ``rows`` replaces the first requests, ``more`` is appended, ``base`` is how many there are; ``workers``,
-    ``load`` and ``parameters`` change the client's facts and the parameters.
+    ``load`` and ``parameters`` change the client's facts and the parameters; ``said`` is the telemetry.
     """
 
     def judge_run(
-        *, rows=(), more=(), base=100, workers=None, load=None, parameters=None, window=WINDOW
+        *, rows=(), more=(), base=100, workers=None, load=None, parameters=None, window=WINDOW, said=None
     ) -> dict[str, Any]:
         sound = [
             row(100.0 * number, [(100.0 * number + 20, 1), (100.0 * number + 40, 1)])
@@ -53,6 +75,7 @@ def judged(row, records):
             objectives=[],
             load_facts=facts,
             parameters={"load": "poisson", "transport": "stamped"} | (parameters or {}),
+            telemetry=said,
         )["validity"]
 
     return judge_run
@@ -64,13 +87,14 @@ def levels(validity: dict[str, Any]) -> dict[str, str]:
 
 
 def test_a_sound_run_is_valid(judged):
-    """No reason, and every check but lockstep's was made: an open loop has no streams."""
+    """No reason, and every check was made that there is something to look at for."""
     validity = judged()
     assert (validity["verdict"], validity["reasons"]) == ("valid", [])
-    assert set(validity["checked"]) == {threshold.name for threshold in THRESHOLDS} - {
-        "lockstep",
-        "records_lost",
-    }
+    told_elsewhere = {"in_flight_gap", "requests_gap", "tokens_gap", "prefix_hits", "steal"}
+    not_of_this_run = {"lockstep", "records_lost", "repeats_disagree", "buffered"}
+    assert set(validity["checked"]) == {threshold.name for threshold in THRESHOLDS} - (
+        told_elsewhere | not_of_this_run
+    )
 
 
 def case(row, name: str, *, bad: bool) -> dict[str, Any]:
@@ -111,10 +135,67 @@ def case(row, name: str, *, bad: bool) -> dict[str, Any]:
         "httpx_transport": {"parameters": {"transport": "httpx" if bad else "stamped"}},
         "clock_steps": {"workers": [worker(clock_offset_steps_ns=1_000_000 + bad)]},
         "limits_hit": {"workers": [worker(limits_hit=["open files"] if bad else [])]},
+        "drift": {"base": 0, "more": moving(row, 600, 1.5 if bad else 1.0), "window": Window(0, 60 * SECOND)},
+        "repeats_disagree": {
+            "base": 0,
+            "more": moving(row, 300, 1.0) + moving(row, 300, 1.0, from_ms=30_000, factor=1.5 if bad else 1.0),
+            "load": {
+                "windows": [
+                    {"start_ns": 0, "end_ns": 30 * SECOND},
+                    {"start_ns": 30 * SECOND, "end_ns": 60 * SECOND},
+                ]
+            },
+        },
+        # One request is under way at each page, and 0.2 of one may be on its way there.
+        "in_flight_gap": {
+            "said": telemetry(
+                "server",
+                [500.0 * page + 20 for page in range(20)],
+                vllm__num_requests_running=1.31 if bad else 1.29,
+                vllm__num_requests_waiting=0.0,
+            )
+        },
+        # 100 came back, and one stray is granted.
+        "requests_gap": {"said": _counted(vllm__request_success_total=[7, 7 + (103 if bad else 102)])},
+        # 200 were stamped, and those of one stray request of two tokens are granted.
+        "tokens_gap": {"said": _counted(vllm__generation_tokens_total=[9, 9 + (205 if bad else 204)])},
+        "prefix_hits": {"rows": [row(0, [(20, 1), (40, 1)], cached_tokens=11 if bad else 10)]},
+        "buffered": {
+            "base": 0,
+            "more": [
+                row(
+                    at,
+                    [(at + 20 + (0.01 if at < (2 if bad else 1) else 10) * token, 1) for token in range(8)],
+                )
+                for at in range(100)
+            ],
+        },
+        "context_switches": {"workers": [worker(involuntary_switches=1_001 if bad else 1_000)]},
+        "run_queue": {"workers": [worker(), worker(run_queue_ns=SECOND + bad)]},
+        "steal": {"said": telemetry("host", [100.0, 600.0, 1_100.0], steal_percent=5.1 if bad else 5.0)},
+        "gc_ran": {"workers": [worker(), worker(gc_collections=int(bad))]},
+        "usage_gap": {"rows": [row(0, [(20, 1), (40, 1)], output_tokens=3)] * (2 if bad else 1)},
         "tokens_unknown": {"rows": [row(0, [(20, 1), (40, 1)], known=False)] * (2 if bad else 1)},
         "tokens_assumed": {"rows": [row(0, [(20, 1), (40, 1)], token_source="events")] * (2 if bad else 1)},
     }
     return cases[name]
+
+
+def _counted(**counters: list[float]) -> pd.DataFrame:
+    """A server's counters before the run and after it."""
+    return telemetry("server", [-500.0, 10_500.0], **counters)
+
+
+def moving(
+    row, count: int, last: float, *, from_ms: float = 0.0, factor: float = 1.0
+) -> list[dict[str, Any]]:
+    """Requests 100 ms apart whose times scatter by a tenth and grow to ``last`` times what they were."""
+    noise = np.random.default_rng(count).normal(1.0, 0.1, count) * factor * np.linspace(1.0, last, count)
+    sends = from_ms + 100.0 * np.arange(count)
+    return [
+        row(sent, [(sent + 20 * by, 1), (sent + 40 * by, 1)])
+        for sent, by in zip(sends.tolist(), noise.tolist(), strict=True)
+    ]
 
 
 def shared_row(row, censored: int, lag: float | None = 0.1) -> dict[str, Any]:
@@ -243,11 +324,34 @@ def test_reasons_are_for_people(judged):
     assert all(reason[key] for key in ("what", "reason", "remedy", "unit"))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("drift", "tpot_ms +4"),
+        ("repeats_disagree", "latency_ms ±2"),
+        ("in_flight_gap", "1 by the client, 1.31 by the server"),
+        ("requests_gap", "100 by the client, 103 by the server"),
+    ],
+)
+def test_a_reason_names_what_it_is_about(judged, row, name, words):
+    """Which metric drifts and how far, and what either side counted, stands with the reason."""
+    reason = next(each for each in judged(**case(row, name, bad=True))["reasons"] if each["name"] == name)
+    assert words in reason["detail"]
+
+
+def test_hits_that_all_prompts_explain_are_no_reason(judged, row):
+    """What every prompt begins with, by the plan and by the chat template, any server has in its cache."""
+    rows = [row(0, [(20, 1), (40, 1)], cached_tokens=400)]
+    assert levels(judged(rows=rows)) == {"prefix_hits": "suspect"}
+    assert levels(judged(rows=rows, parameters={"prefix_tokens": 4})) == {}
+
+
 def test_threshold_names_are_unique_and_levels_ordered():
     """No two checks share a name; an invalid limit lies beyond the suspect one."""
     names = [threshold.name for threshold in THRESHOLDS]
     assert len(set(names)) == len(names)
     for threshold in THRESHOLDS:
+        assert threshold.basis
         assert threshold.suspect is not None or threshold.invalid is not None
         if threshold.suspect is not None and threshold.invalid is not None:
             assert (threshold.invalid > threshold.suspect) != threshold.below

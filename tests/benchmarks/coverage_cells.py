@@ -161,7 +161,7 @@ def server_cell(name: str, load: float, duration_s: float, *, streams: bool = Fa
             yield _of_server(server(load, duration_s, seed * 100_000 + run))
 
     def truth() -> Mapping[str, Mapping[str, float]]:
-        runs = [server(load, 1_000.0, TRUTH_SEED + seed).summary["windows"]["whole"] for seed in range(6)]
+        runs = [server(load, 1_000.0, TRUTH_SEED + seed).summary["windows"]["whole"] for seed in range(3)]
         found = {
             name: {key: float(np.mean([run["metrics"][name][key] for run in runs])) for key in STATISTICS}
             for name in ("ttft_ms", "itl_ms")
