@@ -14,6 +14,7 @@ from benchkit.analysis.binned import TimeBins
 from benchkit.analysis.difference import holm
 from benchkit.analysis.intervals import ENOUGH
 from benchkit.analysis.measured import Measured
+from benchkit.analysis.run_memory import memory_of_scores, normal_scores, remembering
 from benchkit.analysis.window import Window
 from benchkit.analysis.window_intervals import in_flight_levels
 
@@ -46,7 +47,7 @@ class Drift:
         return f"{self.metric} {100 * self.change:+.0f} %"
 
 
-def drifts(steady: Measured, effective_requests: float) -> list[Drift] | None:
+def drifts(steady: Measured) -> list[Drift] | None:
     """The drift of each metric, by a t test on the slope of ten batch means, Holm's correction over the metrics.
 
     A slope through the single values would alarm in most runs without drift, since neighbours share a queue. Means of
@@ -54,13 +55,12 @@ def drifts(steady: Measured, effective_requests: float) -> list[Drift] | None:
 
     Args:
         steady: the records of the steady part.
-        effective_requests: how many independent requests it is worth (n / memory).
 
     Returns:
         None where a batch would not be long against the memory: each repeat must be worth 50 independent requests.
     """
-    parts = steady.window.parts
-    if effective_requests < ENOUGH * len(parts):
+    requests = int(steady.columns.in_phase.sum())
+    if requests < ENOUGH * len(steady.window.parts) * _memory(steady):
         return None
     found = []
     for metric in METRICS:
@@ -71,6 +71,25 @@ def drifts(steady: Measured, effective_requests: float) -> list[Drift] | None:
         return None
     adjusted = holm([sloped.p for _, sloped in found])
     return [Drift(metric, sloped.change, p) for (metric, sloped), p in zip(found, adjusted, strict=True)]
+
+
+def _memory(steady: Measured) -> float:
+    """The memory about the straight line of each repeat: a series that drifts seems to remember for ever."""
+    found = 1.0
+    for times, values in remembering(steady):
+        scores = normal_scores(values)
+        pieces = [_part(times, scores, part) for part in steady.window.parts]
+        found = max(found, memory_of_scores(np.concatenate([_about_line(x, y) for x, y in pieces])))
+    return found
+
+
+def _about_line(x: Floats, y: Floats) -> Floats:
+    if y.size < 2 or np.ptp(x) == 0:
+        return y - y.mean() if y.size else y
+    off = x - x.mean()
+    centred = y - y.mean()
+    left: Floats = centred - off * float(off @ centred) / float(off @ off)
+    return left
 
 
 def _series(steady: Measured, metric: str) -> list[tuple[Floats, Floats]]:

@@ -58,9 +58,8 @@ def _of_arrivals(case: Case) -> Found:
 
 
 def _of_steadiness(case: Case) -> Found:
-    told = (case.summary["windows"].get("steady") or {}).get("intervals")
-    if case.steady is not None and told:
-        moved = drifts(case.steady, told["effective_requests"])
+    if case.steady is not None:
+        moved = drifts(case.steady)
         if moved is not None:
             sure = sorted((each for each in moved if each.is_sure), key=lambda each: -abs(each.change))
             yield Evidence(
@@ -68,8 +67,7 @@ def _of_steadiness(case: Case) -> Found:
                 max((abs(each.change) for each in sure), default=0.0),
                 ", ".join(each.words for each in sure),
             )
-    whole = case.whole.get("intervals")
-    apart = disagreements(case.measured, whole["memory_requests"]) if whole else None
+    apart = disagreements(case.measured)
     if apart is not None:
         certain = sorted((each for each in apart if each.is_sure), key=lambda each: -each.spread)
         yield Evidence(

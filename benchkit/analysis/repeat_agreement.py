@@ -13,6 +13,7 @@ from benchkit.analysis.difference import holm
 from benchkit.analysis.intervals import ALLOWANCE_OF_MEANS, ENOUGH, Depth, split
 from benchkit.analysis.long_run import COSINES, variance_of_mean
 from benchkit.analysis.measured import Measured
+from benchkit.analysis.run_memory import memory_of_scores, normal_scores, remembering
 from benchkit.analysis.window_intervals import Series
 
 METRICS: Final = ("ttft_ms", "tpot_ms", "latency_ms")
@@ -41,12 +42,11 @@ class Disagreement:
         return f"{self.metric} ±{100 * self.spread:.0f} %"
 
 
-def disagreements(measured: Measured, memory_requests: float) -> list[Disagreement] | None:
+def disagreements(measured: Measured) -> list[Disagreement] | None:
     """The spread of each metric, by an F test of the variance of run means against that inside the runs.
 
     Args:
         measured: the records of all repeats.
-        memory_requests: requests between two that know nothing of each other.
 
     Returns:
         None for a single repeat, or where one is too short against its memory to know its own variance.
@@ -55,17 +55,15 @@ def disagreements(measured: Measured, memory_requests: float) -> list[Disagreeme
     if runs < 2:
         return None
     series = Series.of(measured)
+    remembered = _memory(measured)
     found = []
     for metric in METRICS:
         values, sizes = series.known(measured.values[metric])
-        if min(sizes) < ENOUGH * memory_requests:
+        if min(sizes) < ENOUGH * remembered:
             continue
         pieces = split(values, sizes)
         means = np.array([piece.mean() for piece in pieces])
-        raised = [
-            Depth(memory_requests, size / memory_requests).allowance(ALLOWANCE_OF_MEANS) ** 2
-            for size in sizes
-        ]
+        raised = [Depth(remembered, size / remembered).allowance(ALLOWANCE_OF_MEANS) ** 2 for size in sizes]
         inside = float(
             np.mean([float(variance_of_mean([piece])) * by for piece, by in zip(pieces, raised, strict=True)])
         )
@@ -77,3 +75,14 @@ def disagreements(measured: Measured, memory_requests: float) -> list[Disagreeme
         return None
     adjusted = holm([p for _, _, p in found])
     return [Disagreement(metric, spread, p) for (metric, spread, _), p in zip(found, adjusted, strict=True)]
+
+
+def _memory(measured: Measured) -> float:
+    """The memory about each repeat's own mean: repeats that differ seem to remember for ever."""
+    found = 1.0
+    for times, values in remembering(measured):
+        scores = normal_scores(values)
+        pieces = [scores[part.holds(times)] for part in measured.window.parts]
+        left = [piece - piece.mean() for piece in pieces if piece.size]
+        found = max(found, memory_of_scores(np.concatenate(left)) if left else 1.0)
+    return found

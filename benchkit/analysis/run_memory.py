@@ -21,13 +21,19 @@ def memory_of(measured: Measured) -> float:
 
     One number serves all metrics of a run: random lengths of answers hide in a latency the memory that its queue has.
     """
+    return memory(values for _, values in remembering(measured))
+
+
+def remembering(measured: Measured) -> list[tuple[Floats, Floats]]:
+    """The series that a run's memory is read from, in the order in which requests were sent: when, and what."""
     columns = measured.columns
     order = np.argsort(columns.sent, kind="stable")
     order = order[~np.isnan(columns.sent[order])]
     counted = order[columns.in_phase[order]]
     series = [measured.values[name][counted] for name in ("ttft_ms", "tpot_ms")]
     series.append(_in_flight_at_sends(columns.sent[order], columns.end[order])[columns.in_phase[order]])
-    return memory(each[~np.isnan(each)] for each in series)
+    times = columns.sent[counted]
+    return [(times[~np.isnan(each)], each[~np.isnan(each)]) for each in series]
 
 
 def _in_flight_at_sends(sent: Floats, end: Floats) -> Floats:
@@ -42,15 +48,21 @@ def memory(series: Iterable[Floats]) -> float:
     Each is taken on normal scores, so that a heavy tail does not decide, by two estimates of which the larger counts:
     the spectrum at zero of an autoregression whose order AIC chooses, and Geyer's initial monotone sequence (1992).
     """
-    return max((_memory_of_one(each) for each in series), default=1.0)
+    return max((memory_of_scores(normal_scores(each)) for each in series), default=1.0)
 
 
-def _memory_of_one(values: Floats) -> float:
-    if values.size < _SHORTEST or np.ptp(values) == 0:
+def normal_scores(values: Floats) -> Floats:
+    """Each value as the quantile of a normal distribution at its rank; equal ones have the same."""
+    scores: Floats = special.ndtri((stats.rankdata(values) - 0.5) / max(values.size, 1))
+    return scores
+
+
+def memory_of_scores(scores: Floats) -> float:
+    """As ``memory``, of one series that is taken as it stands."""
+    if scores.size < _SHORTEST or np.ptp(scores) == 0:
         return 1.0
-    scores = special.ndtri((stats.rankdata(values) - 0.5) / values.size)
     covariances = autocovariances(scores)
-    return float(min(values.size, max(1.0, _autoregressive(covariances, values.size), _geyer(covariances))))
+    return float(min(scores.size, max(1.0, _autoregressive(covariances, scores.size), _geyer(covariances))))
 
 
 def autocovariances(values: Floats) -> Floats:

@@ -48,7 +48,7 @@ OF_COUNTS: tuple[Threshold, ...] = (
         means="ok requests whose tokens came at once at their end, or in bursts, less than 0.2 ms apart",
         unit="share",
         suspect=0.01,
-        reason="something holds streams back: TTFT reads as late as the burst, gaps as 0 and as the time between bursts",
+        reason="something holds streams back: TTFT is that of the first burst, gaps are 0 or the time between bursts",
         remedy="look for a buffering proxy (nginx: `proxy_buffering off`), or ask the server's own port",
         basis="engines take 0.3 ms a token and more; answers of 8 tokens are judged, and the tail starts at 1 %",
     ),
