@@ -45,6 +45,7 @@ from benchkit.telemetry.host import HostReader
 
 _SETTLED_S = 0.1
 _MARKERS = "other clients"
+_QUESTION = "By how much is a token's time wrong?"
 
 
 class Measured(NamedTuple):
@@ -178,7 +179,7 @@ def chart(found: Sequence[Measured]) -> alt.FacetChart:
         .facet(column=alt.Column("panel:N", title=None, sort=panels))
         .properties(
             title=alt.Title(
-                "By how much is a token's time wrong?",
+                _QUESTION,
                 subtitle="against the log of the server that sent it; dashed: 1 and 5 ms",
             )
         )
@@ -232,6 +233,8 @@ def main() -> None:
         },
         SelftestParameters,
     )
+    if options.chart and not options.chart.parent.is_dir():
+        parser.error(f"there is no folder {options.chart.parent}")
     clients = foreign_clients.found(
         vllm_python=options.vllm, guidellm_program=options.guidellm, aiperf_program=options.aiperf
     )
@@ -247,10 +250,15 @@ def main() -> None:
             print(f"round {number + 1}: {name} took {time.monotonic() - began:.0f} s", flush=True)
     text = f"{table(found, asked)}\n\n{where(clients, found, options.rounds)}"
     print(f"\np99 of the error in ms, by tokens/s\n\n{text}")
-    if options.write:
-        write_between(options.write, _MARKERS, text)
     if options.chart:
         options.chart.write_bytes(renderer.png(chart(found)))
+    if options.write:
+        picture = (
+            f"![{_QUESTION}]({os.path.relpath(options.chart, options.write.parent)})\n\n"
+            if options.chart
+            else ""
+        )
+        write_between(options.write, _MARKERS, picture + text)
 
 
 if __name__ == "__main__":
