@@ -75,7 +75,7 @@ class Beside:
     due_ns: Ints
     """When each request should have left, ascending; CLOCK_MONOTONIC."""
     late_ms: Floats
-    """How late each request left by the client's own fault."""
+    """How late each request left by the client's own fault; ``inf`` where it never left."""
 
     def errors_ms(self, view: str, begin_ns: int, end_ns: int) -> Floats:
         """The errors of one view (``kernel`` or ``loop``) of events sent in a stretch of time."""
@@ -125,9 +125,10 @@ def beside(requests: pd.DataFrame, chunks: Chunks, log: PacedLog, *, start_ns: i
         return values[order]
 
     columns = read_columns(requests)
-    left = ~np.isnan(columns.sent) & ~np.isnan(columns.scheduled)
+    known = ~np.isnan(columns.scheduled)
     late = columns.sent - columns.scheduled - np.nan_to_num(columns.connecting) - columns.waited
-    due = columns.scheduled[left].astype(np.int64) + start_ns
+    late = np.where(np.isnan(columns.sent), np.inf, late)
+    due = columns.scheduled[known].astype(np.int64) + start_ns
     by_due = np.argsort(due, kind="stable")
     return Beside(
         sent[order],
@@ -135,7 +136,7 @@ def beside(requests: pd.DataFrame, chunks: Chunks, log: PacedLog, *, start_ns: i
         error(chunks.loop_ns),
         (log.late_ns[of_log] / _NS_PER_MS)[order],
         due[by_due],
-        (late[left] / _NS_PER_MS)[by_due],
+        (late[known] / _NS_PER_MS)[by_due],
     )
 
 

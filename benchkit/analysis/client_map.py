@@ -41,6 +41,7 @@ class Cell:
     events_per_s: float
     """As the server sent them."""
     requests_per_s: float
+    """That were due."""
     kernel: Spread | None
     loop: Spread | None
     lateness: Spread | None

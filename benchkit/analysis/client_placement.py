@@ -89,10 +89,10 @@ class Placement:
     def __str__(self) -> str:
         if self.share is None:
             return f"not placed: {self.note}"
-        how = "at most " if self.at_most else "at least " if self.at_least else ""
+        how = " or less" if self.at_most else " or more" if self.at_least else ""
         load = self.load
         told = (
-            f"at {how}{100 * self.share:.2g} % of what this client holds at {self.bound_ms:g} ms, "
+            f"at {100 * self.share:.2g} %{how} of what this client holds at {self.bound_ms:g} ms, "
             f"{VIEWS[load.view]}: {load.streams:,.0f} streams, {load.events_per_s:,.0f} events/s, "
             f"{load.requests_per_s:,.0f} requests/s"
         )
@@ -123,7 +123,7 @@ def place(load: RunLoad, on: ClientMap, bound_ms: float = BOUNDS_MS[0]) -> Place
     # Streams of the test send requests too: only what goes beyond them weighs on its own.
     beyond = max(0.0, load.requests_per_s - load.events_per_s / on.answer_tokens)
     limits = [events]
-    if requests is not None:
+    if requests is not None and beyond:
         share += beyond / ratio / requests.rate
         limits.append(requests)
     below = any(each.below for each in limits)

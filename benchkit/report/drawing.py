@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchkit.report import theme
 
-Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
+Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
 """A chart as a builder of `benchkit.report.charts` returns it."""
 
 

@@ -1,0 +1,313 @@
+"""Charts of what a machine's client holds: the map of loads with the limits in it, and errors as loads rise."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import altair as alt
+import pandas as pd
+
+from benchkit.analysis.client_map import BOUNDS_MS, VIEWS, Cell, ClientMap, View
+from benchkit.analysis.client_placement import RunLoad
+from benchkit.report import theme
+from benchkit.report.amounts import amount
+from benchkit.report.drawing import Drawing, nothing
+
+if TYPE_CHECKING:
+    from benchkit.report.selftest import Selftest
+
+_MAP: Final = "What does this machine's client hold?"
+_ERRORS: Final = "How does its error grow with the load?"
+_REQUESTS: Final = "How many requests a second does it send on time?"
+_CLASSES: Final = ["below 0.1 ms", "0.1 to 1 ms", "1 to 5 ms", "5 ms and more"]
+_COLOURS: Final = ["#1f6f4a", "#2f6ea5", "#a86200", "#b32c1a"]
+"""White text is legible on each."""
+_EDGES: Final = (0.1, *BOUNDS_MS)
+_LEAST_MS: Final = 0.001
+_NEVER_MS: Final = 1e4
+_DASHES: Final = {1.0: [1, 0], 5.0: [7, 4]}
+
+
+def client_map(found: Selftest, view: View = "kernel") -> Drawing:
+    """What does this machine's client hold? Streams by tokens/s, coloured by the client's own error."""
+    return of_map(found.map, view)
+
+
+def of_map(found: ClientMap, view: View = "kernel", load: RunLoad | None = None) -> Drawing:
+    """The map in one view, with the limits as lines and, where given, a run as a mark.
+
+    Args:
+        found: the map.
+        view: the error of the kernel's times, or of the event loop's.
+        load: what a run asked of the client.
+    """
+    columns = found.columns
+    if not columns:
+        return nothing(_MAP, "No streams were tried.")
+    table = pd.DataFrame(_rectangles(found, view))
+    ends = [float(table["x"].min()), float(table["x2"].max())]
+    heights = [float(table["y"].min()), float(table["y2"].max())]
+    if load is not None:
+        ends = [min(ends[0], 0.8 * load.events_per_s or 1.0), max(ends[1], 1.25 * load.events_per_s)]
+        heights = [min(heights[0], 0.8 * load.streams or 1.0), max(heights[1], 1.25 * load.streams)]
+    x = alt.X("x:Q", title="tokens/s over all streams", scale=_log(ends), axis=alt.Axis(format="~s"))
+    y = alt.Y("y:Q", title="streams", scale=_log(heights), axis=alt.Axis(values=list(columns), grid=False))
+    rectangles = (
+        alt.Chart(table)
+        .mark_rect(stroke="white", strokeWidth=1)
+        .encode(
+            x=x,
+            x2="x2:Q",
+            y=y,
+            y2="y2:Q",
+            color=alt.Color(
+                "error:N",
+                scale=alt.Scale(domain=_CLASSES, range=_COLOURS),
+                legend=alt.Legend(symbolType="square"),
+            ),
+            tooltip=[
+                alt.Tooltip("streams:Q", format=","),
+                alt.Tooltip("rate:Q", title="tokens/s sent", format=",.0f"),
+                alt.Tooltip("p99:N", title="error, p99"),
+                alt.Tooltip("limits:N", title="95 % limits"),
+                alt.Tooltip("events:Q", format=","),
+                alt.Tooltip("server:N", title="server late, p99"),
+            ],
+        )
+    )
+    texts = (
+        alt.Chart(table)
+        .mark_text(color="white", fontSize=11, align="left", baseline="bottom", dx=6, dy=-5)
+        .encode(x=alt.X("x:Q", scale=_log(ends)), y=alt.Y("y:Q", scale=_log(heights)), text="text:N")
+    )
+    layers = [rectangles, texts, *_lines(found, view, ends, heights)]
+    if load is not None:
+        layers.append(_mark(load, ends, heights))
+    subtitle = [
+        f"p99 of the client's stamp less the server's own, in ms, {VIEWS[view]}",
+        "line: up to here it is below 1 ms; dashed: below 5 ms; on the last cell: not reached",
+    ]
+    if load is not None:
+        subtitle.append("ring: this run, its most streams and its busiest second")
+    chart: Drawing = alt.layer(*layers).properties(
+        width=theme.WIDTH, height=60 + 62 * len(columns), title=alt.Title(_MAP, subtitle=subtitle)
+    )
+    return chart
+
+
+def errors(found: Selftest) -> Drawing:
+    """How does the client's error grow with the load? By the kernel's times and without them."""
+    rows = [
+        {
+            "rate": cell.rate,
+            "streams": f"{cell.streams:,} streams",
+            "times": VIEWS[view],
+            **_span(cell, view),
+        }
+        for streams in found.map.columns
+        for cell in found.map.of_streams(streams)
+        for view in VIEWS
+    ]
+    if not rows:
+        return nothing(_ERRORS, "No streams were tried.")
+    names = [f"{streams:,} streams" for streams in found.map.columns]
+    return _curves(
+        pd.DataFrame(rows),
+        title=alt.Title(
+            _ERRORS,
+            subtitle="p99 over the events of a stage, with 95 % limits where they are known; dashed: 1 and 5 ms",
+        ),
+        x="tokens/s over all streams",
+        series="streams",
+        names=names,
+    )
+
+
+def requests(found: Selftest) -> Drawing:
+    """How many requests a second does the client send on time, and how true are their stamps?"""
+    rows = [
+        {"rate": cell.rate, "what": what, "times": "Poisson arrivals", **span}
+        for cell in found.map.of_requests
+        for what, span in (
+            ("lateness of sends", _of_spread(cell.lateness)),
+            ("error by the kernel's times", _span(cell, "kernel")),
+            ("error by the event loop's times", _span(cell, "loop")),
+        )
+    ]
+    if not rows:
+        return nothing(_REQUESTS, "No rate of requests was tried.")
+    return _curves(
+        pd.DataFrame(rows),
+        title=alt.Title(_REQUESTS, subtitle="p99, with 95 % limits where they are known; dashed: 1 and 5 ms"),
+        x="requests/s",
+        series="what",
+        names=list(dict.fromkeys(row["what"] for row in rows)),
+    )
+
+
+def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names: list[str]) -> Drawing:
+    facets = list(dict.fromkeys(table["times"]))
+    ends = [0.8 * float(table["rate"].min()), 1.25 * float(table["rate"].max())]
+    values = [*table["p99"], *table["low"].dropna(), *table["high"].dropna(), *BOUNDS_MS]
+    heights = [max(_LEAST_MS, 0.7 * min(values)), 1.4 * max(values)]
+    y = alt.Scale(type="log", domain=heights, nice=False, clamp=True)
+    parts = []
+    for facet in facets:
+        own = table[table["times"] == facet]
+        across = alt.X("rate:Q", title=x, scale=_log(ends), axis=alt.Axis(format="~s", tickCount=5))
+        color = alt.Color(
+            f"{series}:N", scale=alt.Scale(domain=names), legend=alt.Legend(symbolType="stroke")
+        )
+        lines = (
+            alt.Chart(own)
+            .mark_line(point={"filled": True, "size": 45})
+            .encode(
+                x=across,
+                y=alt.Y("p99:Q", title="client's error, p99 (ms)", scale=y, axis=alt.Axis(format="~g")),
+                color=color,
+                tooltip=[
+                    f"{series}:N",
+                    alt.Tooltip("rate:Q", format=",.0f"),
+                    alt.Tooltip("p99:Q", title="p99 (ms)", format=".3f"),
+                    alt.Tooltip("events:Q", title="n", format=","),
+                ],
+            )
+        )
+        whiskers = (
+            alt.Chart(own.dropna(subset=["low", "high"]))
+            .mark_rule(strokeDash=[1, 0], opacity=0.5, strokeWidth=2)
+            .encode(x=across, y=alt.Y("low:Q", scale=y), y2="high:Q", color=color)
+        )
+        rules = (
+            alt.Chart(pd.DataFrame({"bound": list(BOUNDS_MS)}))
+            .mark_rule()
+            .encode(y=alt.Y("bound:Q", scale=y))
+        )
+        width = (theme.WIDTH - 60 * (len(facets) - 1)) // len(facets)
+        parts.append(
+            alt.layer(rules, whiskers, lines).properties(
+                width=width, height=240, title=alt.Title(facet, fontSize=12, fontWeight="normal", offset=4)
+            )
+        )
+    chart: Drawing = alt.hconcat(*parts, title=title)
+    return chart
+
+
+def _lines(found: ClientMap, view: View, ends: list[float], heights: list[float]) -> list[alt.Chart]:
+    """The limits of each bound, white on a dark edge, so that they are seen on every colour."""
+    table = pd.DataFrame(_frontiers(found, view))
+    if not len(table):
+        return []
+    drawn = []
+    for bound_ms in BOUNDS_MS:
+        own = alt.Chart(table[table["bound"] == _bound(bound_ms)]).encode(
+            x=alt.X("rate:Q", scale=_log(ends)),
+            y=alt.Y("streams:Q", scale=_log(heights)),
+            order="streams:Q",
+            tooltip=["bound:N", alt.Tooltip("told:N", title="tokens/s")],
+        )
+        for width, color in ((6, "#111111"), (3, "#ffffff")):
+            point = {"filled": True, "size": 14 * width, "color": color}
+            drawn.append(
+                own.mark_line(strokeWidth=width, color=color, strokeDash=_DASHES[bound_ms], point=point)
+            )
+    return drawn
+
+
+def _mark(load: RunLoad, ends: list[float], heights: list[float]) -> alt.Chart:
+    at = pd.DataFrame({"x": [max(load.events_per_s, 1e-3)], "y": [max(load.streams, 1e-3)]})
+    mark: alt.Chart = (
+        alt.Chart(at)
+        .mark_point(size=260, strokeWidth=4, color="#f5d90a", opacity=1)
+        .encode(
+            x=alt.X("x:Q", scale=_log(ends)),
+            y=alt.Y("y:Q", scale=_log(heights)),
+            tooltip=[
+                alt.Tooltip("y:Q", title="this run's streams", format=",.0f"),
+                alt.Tooltip("x:Q", title="its events/s", format=",.0f"),
+            ],
+        )
+    )
+    return mark
+
+
+def _rectangles(found: ClientMap, view: View) -> list[dict[str, Any]]:
+    """A rectangle a cell, whose edges lie in the middle between its neighbours on logarithmic axes."""
+    rows = []
+    heights = _middles([float(each) for each in found.columns])
+    for (low, high), streams in zip(pairwise(heights), found.columns, strict=True):
+        cells = found.of_streams(streams)
+        edges = _middles([cell.rate for cell in cells])
+        for (left, right), cell in zip(pairwise(edges), cells, strict=True):
+            spread, error = cell.spread(view), cell.error_ms(view)
+            rows.append(
+                {
+                    "x": left,
+                    "x2": right,
+                    "y": low,
+                    "y2": high,
+                    "middle": math.sqrt(left * right),
+                    "at": math.sqrt(low * high),
+                    "error": _CLASSES[sum(error >= edge for edge in _EDGES)],
+                    "text": amount(error) if math.isfinite(error) else "lost",
+                    "streams": streams,
+                    "rate": cell.rate,
+                    "p99": f"{amount(error)} ms",
+                    "limits": _limits(spread.low, spread.high) if spread else "",
+                    "events": spread.n if spread else 0,
+                    "server": f"{amount(cell.server.p99)} ms" if cell.server else "",
+                }
+            )
+    return rows
+
+
+def _middles(values: list[float]) -> list[float]:
+    """Edges round rising values, in the middle between neighbours on a logarithmic axis; the outer ones as far out."""
+    if len(values) == 1:
+        return [values[0] / 1.5, values[0] * 1.5]
+    inner = [math.sqrt(first * second) for first, second in pairwise(values)]
+    return [values[0] ** 2 / inner[0], *inner, values[-1] ** 2 / inner[-1]]
+
+
+def _frontiers(found: ClientMap, view: View) -> list[dict[str, Any]]:
+    rows = []
+    for bound_ms in BOUNDS_MS:
+        for streams in found.columns:
+            limit = found.events_limit(streams, bound_ms, view)
+            if limit is not None and not limit.below:
+                rows.append(
+                    {"rate": limit.rate, "streams": streams, "bound": _bound(bound_ms), "told": str(limit)}
+                )
+    return rows
+
+
+def _span(cell: Cell, view: View) -> dict[str, Any]:
+    return _of_spread(cell.spread(view))
+
+
+def _of_spread(spread: Any) -> dict[str, Any]:
+    """A spread's 99th percentile and limits, within what a logarithmic axis shows."""
+    if spread is None:
+        return {"p99": math.nan, "low": math.nan, "high": math.nan, "events": 0}
+    p99 = _NEVER_MS if spread.p99 is None else max(spread.p99, _LEAST_MS)
+    known = spread.low is not None and spread.high is not None
+    return {
+        "p99": p99,
+        "low": max(spread.low, _LEAST_MS) if known else math.nan,
+        "high": max(spread.high, _LEAST_MS) if known else math.nan,
+        "events": spread.n,
+    }
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    return f"{amount(low)} to {amount(high) if high is not None else 'unknown'} ms"
+
+
+def _bound(bound_ms: float) -> str:
+    return f"{bound_ms:g} ms"
+
+
+def _log(domain: list[float]) -> alt.Scale:
+    return alt.Scale(type="log", domain=domain, nice=False)
