@@ -28,6 +28,7 @@ MODELS = {
     "sweep": SweepParameters,
     "capacity_analysis": CapacityParameters,
     "compare_runs": CompareParameters,
+    "compare_runs": CompareParameters,
 }
 COMMANDS = {"ab": AbParameters}
 """What has no notebook."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchkit.analysis import repeats
+from benchkit.analysis.binomial import needed_for
 from benchkit.analysis.catalogue import METRICS
 from benchkit.analysis.compared_number import ComparedNumber
 from benchkit.analysis.compared_run import ComparedRun
@@ -199,8 +200,10 @@ def _of_requests(number: ComparedNumber, runs: Runs) -> list[repeats.Floats] | N
     if number.metric not in _BY_REQUEST or number.statistic not in {"mean", *SHARES}:
         return None
     samples = [run.samples for run in runs]
-    found = [None if each is None else each.requests.get(number.metric) for each in samples]
-    return None if any(each is None for each in found) else [each for each in found if each is not None]
+    found = [each.requests[number.metric] for each in samples if each and number.metric in each.requests]
+    # A run that does not reach a percentile is compared by what it has, and both values are shown as such.
+    fewest = needed_for(SHARES[number.statistic]) if number.statistic in SHARES else 1
+    return found if len(found) == len(runs) and min(each.size for each in found) >= fewest else None
 
 
 def _of_one(number: ComparedNumber, run: ComparedRun, value: float) -> Estimate:

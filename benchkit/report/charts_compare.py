@@ -20,8 +20,14 @@ _KINDS: Final = ("worse", "better", "no difference that matters", "cannot tell")
 _COLORS: Final = (theme.MARK, "#2e7d5b", "#1b4f8a", theme.FAINT)
 _ROW: Final = 22
 _RUN_PANELS: Final = 6
-_WIDEST: Final = 100.0
-"""Percent beyond which an interval is cut: one wild number would press the others together."""
+_WIDE: Final = 4
+"""Times the change that matters beyond which the axis presses large changes together."""
+_LOWEST: Final = 90.0
+_HIGHEST: Final = 400.0
+_TICKS: Final = (2, 5, 10, 20, 50, 100, 200, 400)
+_SIGNED: Final = "datum.value == 0 ? '0' : datum.label"
+_HEADER: Final = alt.Header(labelColor=theme.QUIET, labelFontSize=12)
+_DOTS: Final = alt.Legend(symbolType="circle", symbolStrokeWidth=0, symbolDash=[1, 0])
 
 
 def changes(found: Comparison) -> Drawing:
@@ -32,25 +38,25 @@ def changes(found: Comparison) -> Drawing:
         return nothing(title, "No number is there on both sides.")
     table = pd.DataFrame(rows)
     names = list(dict.fromkeys(table["name"]))
-    reach = table[["low", "high", "change"]].abs().max().max()
-    change, cut = 100 * found.parameters.change, bool(reach > _WIDEST)
-    top = min(_WIDEST, 1.1 * max(float(reach), 1.5 * change))
+    change = 100 * found.parameters.change
+    scale, ticks, cut = _scale(table, change)
     x = alt.X(
         "change:Q",
         title=f"change against {found.names[0]} (%)",
-        scale=alt.Scale(domain=[-top, top], nice=False),
+        scale=scale,
+        axis=alt.Axis(format="+~g", labelExpr=_SIGNED, values=ticks or alt.Undefined),
     )
     y = alt.Y("name:N", title=None, sort=names, axis=alt.Axis(labelLimit=320))
-    color = alt.Color("kind:N", scale=alt.Scale(domain=list(_KINDS), range=list(_COLORS)))
+    color = alt.Color("kind:N", scale=alt.Scale(domain=list(_KINDS), range=list(_COLORS)), legend=_DOTS)
     tooltip = [alt.Tooltip("name:N"), alt.Tooltip("told:N", title="change"), alt.Tooltip("words:N"), "runs:N"]
     band = alt.Chart(pd.DataFrame({"from": [-change], "to": [change]})).mark_rect(
         color=theme.FAINT, opacity=0.16
     )
     zero = alt.Chart(pd.DataFrame({"at": [0.0]})).mark_rule(strokeDash=[1, 0], color=theme.QUIET)
     spans = alt.Chart(table.dropna(subset=["low"])).mark_rule(strokeDash=[1, 0], strokeWidth=3, clip=True)
-    dots = alt.Chart(table).mark_point(filled=True, size=70, opacity=1, clip=True)
-    layers = [
-        band.encode(x=alt.X("from:Q", scale=alt.Scale(domain=[-top, top], nice=False)), x2="to:Q"),
+    dots = alt.Chart(table).mark_point(filled=True, size=45, opacity=1, clip=True)
+    layers: list[Any] = [
+        band.encode(x=alt.X("from:Q", scale=scale), x2="to:Q"),
         zero.encode(x="at:Q"),
         spans.encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=color, tooltip=tooltip),
         dots.encode(x=x, y=y, color=color, tooltip=tooltip),
@@ -59,8 +65,8 @@ def changes(found: Comparison) -> Drawing:
     alpha = found.loads[0].numbers[0].difference.alpha
     subtitle = [
         f"bars: {100 * (1 - alpha):.3g} % intervals; grey: changes up to {change:g} %, which do not matter",
-        *(["red ticks: what the gates allow"] if found.gates else []),
-        *([f"cut at {_WIDEST:g} %"] if cut else []),
+        *(["upright ticks: what the gates allow"] if found.gates else []),
+        *(["intervals go on beyond the edge"] if cut else []),
     ]
     if not table["low"].notna().any():
         subtitle = ["a single run a side: no interval, and nothing is decided"]
@@ -68,6 +74,18 @@ def changes(found: Comparison) -> Drawing:
         width=theme.WIDTH - 120, height=_ROW * len(names), title=alt.Title(title, subtitle=subtitle)
     )
     return drawn
+
+
+def _scale(table: pd.DataFrame, change: float) -> tuple[alt.Scale, list[float], bool]:
+    """The axis, with small changes spread out where some number is known badly; its ticks; whether it cuts."""
+    ends = table[["low", "high", "change"]]
+    low, high = min(float(ends.min().min()), -1.5 * change), max(float(ends.max().max()), 1.5 * change)
+    cut = low < -_LOWEST or high > _HIGHEST
+    low, high = max(1.1 * low, -_LOWEST), min(1.1 * high, _HIGHEST)
+    if max(-low, high) <= _WIDE * change:
+        return alt.Scale(domain=[low, high], nice=False), [], cut
+    ticks = [sign * each for each in _TICKS for sign in (-1, 1) if low <= sign * each <= high]
+    return alt.Scale(type="symlog", constant=change, domain=[low, high], nice=False), [0, *ticks], cut
 
 
 def _changes(found: Comparison) -> Iterator[dict[str, Any]]:
@@ -111,7 +129,7 @@ def _limits(found: Comparison, names: Sequence[str]) -> list[alt.Chart]:
     rows = [row for row in rows if row["name"] in names]
     if not rows:
         return []
-    ticks = alt.Chart(pd.DataFrame(rows)).mark_tick(thickness=2.5, size=_ROW - 6, color=theme.MARK, clip=True)
+    ticks = alt.Chart(pd.DataFrame(rows)).mark_tick(thickness=3, size=_ROW - 4, color=theme.INK, clip=True)
     return [ticks.encode(x="at:Q", y=alt.Y("name:N", sort=list(names)), tooltip=["gate:N"])]
 
 
@@ -132,6 +150,7 @@ def runs(found: Comparison) -> Drawing:
     names = list(dict.fromkeys(table["number"]))
     order = "in the order in which they were measured" if table["timed"].all() else "in the order given"
     scale = alt.Scale(domain=list(found.names))
+    across = alt.Scale(domain=[0.5, float(table["at"].max()) + 0.5], nice=False)
     lines = (
         alt.Chart()
         .mark_line(strokeWidth=1, opacity=0.5, color=theme.FAINT)
@@ -141,7 +160,7 @@ def runs(found: Comparison) -> Drawing:
         alt.Chart()
         .mark_point(filled=True, size=55, opacity=0.95)
         .encode(
-            x=alt.X("at:Q", title=f"runs, {order}", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
+            x=alt.X("at:Q", title=f"runs, {order}", scale=across, axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("value:Q", title="% of the base", scale=alt.Scale(zero=False)),
             color=alt.Color("side:N", scale=scale),
             shape=alt.Shape(
@@ -155,8 +174,8 @@ def runs(found: Comparison) -> Drawing:
     drawn: Drawing = (
         alt.layer(lines, dots, data=table)
         .properties(width=(theme.WIDTH - 80) // 2, height=110)
-        .facet(facet=alt.Facet("number:N", sort=names, title=None), columns=2)
-        .resolve_scale(y="independent", x="independent")
+        .facet(facet=alt.Facet("number:N", sort=names, title=None, header=_HEADER), columns=2)
+        .resolve_scale(y="independent")
         .properties(title=alt.Title(title, subtitle=[subtitle]))
     )
     return drawn

@@ -80,9 +80,13 @@ def shift(found: Comparison, metric: str = "ttft_ms") -> Drawing:
     tables = [(load, table) for load, table in tables if len(table)]
     if not tables:
         return nothing(title, _nothing(told))
-    reach = max(float(table[["low", "high", "change"]].abs().max().max()) for _, table in tables)
-    top = min(200.0, 1.1 * max(reach, 100 * found.parameters.change))
-    panels = [_shifted(found, load.label, table, told, top) for load, table in tables]
+    seen = pd.concat([table[["low", "high", "change"]] for _, table in tables])
+    matters = 100 * found.parameters.change
+    ends = [
+        max(-90.0, 1.1 * min(float(seen.min().min()), -matters)),
+        min(200.0, 1.1 * max(float(seen.max().max()), matters)),
+    ]
+    panels = [_shifted(found, load.label, table, told, ends) for load, table in tables]
     banded = any(table["low"].notna().any() for _, table in tables)
     alpha = found.loads[0].numbers[0].difference.alpha if found.loads[0].numbers else 0.05
     subtitle = [
@@ -147,8 +151,9 @@ def _both(
         scale=alt.Scale(domain=[0, 1]),
     )
     names = list(found.names)
-    color = alt.Color("side:N", scale=alt.Scale(domain=names))
-    dash = alt.StrokeDash("side:N", scale=alt.Scale(domain=names, range=[[1, 0], [7, 3]]))
+    legend = alt.Legend(symbolType="stroke", symbolOpacity=1)
+    color = alt.Color("side:N", scale=alt.Scale(domain=names), legend=legend)
+    dash = alt.StrokeDash("side:N", scale=alt.Scale(domain=names, range=[[1, 0], [7, 3]]), legend=legend)
     tooltip = [
         "side:N",
         "run:N",
@@ -204,7 +209,7 @@ def _at(run: ComparedRun, metric: str, share: float) -> float | None:
     return None if quantiles is None else float(np.interp(share, GRID, quantiles))
 
 
-def _shifted(found: Comparison, load: str, table: pd.DataFrame, told: str, top: float) -> Panel:
+def _shifted(found: Comparison, load: str, table: pd.DataFrame, told: str, span: list[float]) -> Panel:
     base, _ = found.names
     ends = [float(table["at"].min()), float(table["at"].max())]
     x = alt.X(
@@ -216,7 +221,7 @@ def _shifted(found: Comparison, load: str, table: pd.DataFrame, told: str, top: 
             labelExpr=_LABELS,
         ),
     )
-    scale = alt.Scale(domain=[-top, top], nice=False)
+    scale = alt.Scale(domain=span, nice=False)
     y = alt.Y("change:Q", title=f"change against {base} (%)", scale=scale)
     change = 100 * found.parameters.change
     matters = pd.DataFrame({"from": [-change], "to": [change]})

@@ -126,7 +126,7 @@ def differences(found: Comparison) -> Rows:
     rows: list[tuple[str, ...]] = [
         (each.point, each.name, " or ".join(each.base), " or ".join(each.new)) for each in found.differences
     ]
-    if any(found.settings):
+    if found.settings[0] != found.settings[1]:
         rows.insert(0, ("server", "setting", *found.settings))
     return Rows(("", "", base, new), rows)
 
