@@ -28,7 +28,6 @@ MODELS = {
     "sweep": SweepParameters,
     "capacity_analysis": CapacityParameters,
     "compare_runs": CompareParameters,
-    "compare_runs": CompareParameters,
 }
 COMMANDS = {"ab": AbParameters}
 """What has no notebook."""
