@@ -15,6 +15,7 @@ from benchkit.parameters import (
     CapacityParameters,
     CompareParameters,
     RunParameters,
+    SelftestParameters,
     ServingParameters,
     SweepParameters,
     load_file,
@@ -28,6 +29,7 @@ MODELS = {
     "sweep": SweepParameters,
     "capacity_analysis": CapacityParameters,
     "compare_runs": CompareParameters,
+    "client_accuracy": SelftestParameters,
 }
 COMMANDS = {"ab": AbParameters}
 """What has no notebook."""

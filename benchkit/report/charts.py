@@ -8,5 +8,6 @@ them show in any notebook.
 from benchkit.report.charts_distribution import client, gaps, latency, ttft
 from benchkit.report.charts_server import server
 from benchkit.report.charts_time import slowing, throughput, timeline
+from benchkit.report.client_place import client_map
 
-__all__ = ["client", "gaps", "latency", "server", "slowing", "throughput", "timeline", "ttft"]
+__all__ = ["client", "client_map", "gaps", "latency", "server", "slowing", "throughput", "timeline", "ttft"]

@@ -27,6 +27,7 @@ _COLOURS: Final = ["#1f6f4a", "#2f6ea5", "#a86200", "#b32c1a"]
 _EDGES: Final = (0.1, *BOUNDS_MS)
 _LEAST_MS: Final = 0.001
 _NEVER_MS: Final = 1e4
+_DECADES: Final = [0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000]
 _DASHES: Final = {1.0: [1, 0], 5.0: [7, 4]}
 
 
@@ -153,6 +154,7 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
     values = [*table["p99"], *table["low"].dropna(), *table["high"].dropna(), *BOUNDS_MS]
     heights = [max(_LEAST_MS, 0.7 * min(values)), 1.4 * max(values)]
     y = alt.Scale(type="log", domain=heights, nice=False, clamp=True)
+    decades = alt.Axis(format="~g", values=_DECADES)
     parts = []
     for facet in facets:
         own = table[table["times"] == facet]
@@ -165,7 +167,12 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
             .mark_line(point={"filled": True, "size": 45})
             .encode(
                 x=across,
-                y=alt.Y("p99:Q", title="client's error, p99 (ms)", scale=y, axis=alt.Axis(format="~g")),
+                y=alt.Y(
+                    "p99:Q",
+                    title="client's error, p99 (ms)",
+                    scale=y,
+                    axis=alt.Axis(format="~g", values=_DECADES),
+                ),
                 color=color,
                 tooltip=[
                     f"{series}:N",
@@ -187,7 +194,7 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
         )
         width = (theme.WIDTH - 60 * (len(facets) - 1)) // len(facets)
         parts.append(
-            alt.layer(rules, whiskers, lines).properties(
+            alt.layer(rules, lines, whiskers).properties(
                 width=width, height=240, title=alt.Title(facet, fontSize=12, fontWeight="normal", offset=4)
             )
         )
