@@ -154,7 +154,6 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
     values = [*table["p99"], *table["low"].dropna(), *table["high"].dropna(), *BOUNDS_MS]
     heights = [max(_LEAST_MS, 0.7 * min(values)), 1.4 * max(values)]
     y = alt.Scale(type="log", domain=heights, nice=False, clamp=True)
-    decades = alt.Axis(format="~g", values=_DECADES)
     parts = []
     for facet in facets:
         own = table[table["times"] == facet]
