@@ -55,6 +55,9 @@ class Spread:
 def _limits(values: Floats, ordered: Floats, p99: float) -> tuple[float | None, float | None]:
     """By inverting the score: values err together, so that each counts less than one."""
     below = (values <= p99).astype(np.float64)
+    if below.all():
+        # A single stall that holds more than 1 % of the values: nothing says how often those come.
+        return None, None
     half = t_limit() * math.sqrt(max(0.0, float(variance_of_mean([below]))))
     low = quantile(ordered, _P99 - half)
     return low, quantile(ordered, _P99 + half) if _P99 + half < 1 else None
