@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -136,19 +136,31 @@ def generated(
     if counted is None or not exact.any():
         return None
     servers, first, last = counted
-    stamps = chunks.ns.astype(np.float64)
-    row = chunks.request
-    sure = exact[row] & _between(stamps, first + _EDGE_NS, last - _EDGE_NS)
-    possible = chunks.known[row] & _between(stamps, first - _EDGE_NS, last + _EDGE_NS)
-    seen = np.bincount(row, weights=chunks.tokens, minlength=chunks.known.size)
+    sure = per_request(chunks, chunks.tokens * _between(chunks.ns, first + _EDGE_NS, last - _EDGE_NS))
+    possible = per_request(chunks, chunks.tokens * _between(chunks.ns, first - _EDGE_NS, last + _EDGE_NS))
+    seen = per_request(chunks, chunks.tokens)
     # Of an answer that broke off the server may have made more than arrived; of one whose events are not counted, all.
     whole = np.fmax(wanted, columns.output_tokens)
     rest = np.where(columns.ok & chunks.known, 0.0, np.fmax(whole - np.where(chunks.known, seen, 0.0), 0.0))
     rest = np.where(np.isnan(columns.sent) | columns.is_outcome(Outcome.SHED), 0.0, np.nan_to_num(rest))
-    least = float(chunks.tokens[sure].sum())
-    most = float(chunks.tokens[possible].sum()) + float(rest.sum())
+    least = float(sure[exact].sum())
+    most = float(possible[chunks.known].sum()) + float(rest.sum())
     longest = float(np.nanmax(whole, initial=0.0))
     return _passed(servers, least, most, _STRAY * longest)
+
+
+def per_request(chunks: Chunks, amounts: NDArray[Any]) -> Floats:
+    """What the events of each request bring together.
+
+    Args:
+        chunks: the events.
+        amounts: one an event.
+    """
+    found = np.zeros(chunks.known.size)
+    there = chunks.counts > 0
+    if there.any():
+        found[there] = np.add.reduceat(amounts, chunks.offsets[:-1][there], dtype=np.int64)
+    return found
 
 
 def _under_way(columns: RequestColumns, at_ns: Floats) -> Floats:
@@ -163,7 +175,7 @@ def _counted(telemetry: pd.DataFrame | None, names: tuple[str, ...]) -> tuple[fl
     return None if said is None else server_said.counted(said, names)
 
 
-def _between(stamps: Floats, first: float, last: float) -> Flags:
+def _between(stamps: NDArray[Any], first: float, last: float) -> Flags:
     inside: Flags = (stamps >= first) & (stamps <= last)
     return inside
 

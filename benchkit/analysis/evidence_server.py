@@ -61,7 +61,7 @@ def _of_tokens(case: Case) -> Found:
         yield Evidence("tokens_assumed", float((sources[ok] == str(TokenSource.EVENTS)).mean()))
     counted = ok & chunks.known & ~np.isnan(columns.output_tokens)
     if counted.any():
-        stamped = np.bincount(chunks.request, weights=chunks.tokens, minlength=chunks.known.size)
+        stamped = conservation.per_request(chunks, chunks.tokens)
         yield Evidence("usage_gap", float((stamped != columns.output_tokens)[counted].mean()))
 
 
@@ -81,10 +81,10 @@ def _of_streams(case: Case) -> Found:
 def _in_bursts(case: Case) -> NDArray[np.bool_]:
     """Which answers came in bursts of four events or more on average, one a request."""
     chunks = case.chunks
-    joined = np.diff(chunks.ns, prepend=0) < _LINE_PACE_NS
+    joined = case.measured.gaps < _LINE_PACE_NS
     joined &= chunks.loop_ns - chunks.ns <= _LATE_NS
     firsts = chunks.offsets[:-1][chunks.counts > 0]
     joined[firsts] = False
-    bursts = chunks.counts - np.bincount(chunks.request, weights=joined, minlength=chunks.known.size)
+    bursts = chunks.counts - conservation.per_request(chunks, joined)
     found: NDArray[np.bool_] = (chunks.counts >= _FEWEST_TOKENS) & (bursts * _A_BURST <= chunks.counts)
     return found
