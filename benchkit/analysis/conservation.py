@@ -136,9 +136,9 @@ def generated(
     if counted is None or not exact.any():
         return None
     servers, first, last = counted
-    sure = per_request(chunks, chunks.tokens * _between(chunks.ns, first + _EDGE_NS, last - _EDGE_NS))
-    possible = per_request(chunks, chunks.tokens * _between(chunks.ns, first - _EDGE_NS, last + _EDGE_NS))
     seen = per_request(chunks, chunks.tokens)
+    sure = _stamped(chunks, seen, first + _EDGE_NS, last - _EDGE_NS)
+    possible = _stamped(chunks, seen, first - _EDGE_NS, last + _EDGE_NS)
     # Of an answer that broke off the server may have made more than arrived; of one whose events are not counted, all.
     whole = np.fmax(wanted, columns.output_tokens)
     rest = np.where(columns.ok & chunks.known, 0.0, np.fmax(whole - np.where(chunks.known, seen, 0.0), 0.0))
@@ -161,6 +161,13 @@ def per_request(chunks: Chunks, amounts: NDArray[Any]) -> Floats:
     if there.any():
         found[there] = np.add.reduceat(amounts, chunks.offsets[:-1][there], dtype=np.int64)
     return found
+
+
+def _stamped(chunks: Chunks, seen: Floats, first: float, last: float) -> Floats:
+    """The tokens of each request that are stamped in a stretch of time; all that were seen where it holds all."""
+    if len(chunks) and first <= chunks.ns.min() and chunks.ns.max() <= last:
+        return seen
+    return per_request(chunks, chunks.tokens * _between(chunks.ns, first, last))
 
 
 def _under_way(columns: RequestColumns, at_ns: Floats) -> Floats:
