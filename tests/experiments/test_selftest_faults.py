@@ -53,7 +53,7 @@ async def _stopped_for_300_ms(module):
 
 @pytest.mark.slow
 async def test_a_client_that_stands_still_is_found_out():
-    """A worker that is stopped for 300 ms has errors near to that in both views: what waited together shares a stamp."""
+    """A worker that stood still for 300 ms errs by that in both views: what waited together shares a stamp."""
     kernel, loop, server = await _stopped_for_300_ms("benchkit.load.worker")
     assert 200 < loop.max < 900
     # Each stream has a token every 5 ms, and only the last of those that waited is stamped right by the kernel.
