@@ -1,8 +1,8 @@
 """benchkit: a Jupyter-first, reproducible benchmark kit for LLM serving.
 
-From Python, the whole kit is ``run``, ``run_async`` and ``load_run``, which give a ``Run``, and ``sweep``,
-``sweep_async`` and ``load_sweep``, which give a ``Sweep``. Names are loaded when they are used, so that importing the
-package, and starting a load process, costs nothing.
+From Python, the whole kit is ``run``, ``run_async`` and ``load_run``, which give a ``Run``; ``sweep``,
+``sweep_async`` and ``load_sweep``, which give a ``Sweep``; and ``compare``, which gives a ``Comparison`` of two sides.
+Names are loaded when they are used, so that importing the package, and starting a load process, costs nothing.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Run",
     "Sweep",
     "__version__",
+    "compare",
     "load_run",
     "load_sweep",
     "run",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _FACES = {
+    "benchkit.report.compare": {"Comparison", "compare"},
     "benchkit.report.run": {"Run", "load_run", "run", "run_async"},
     "benchkit.report.sweep": {"Sweep", "load_sweep", "sweep", "sweep_async"},
 }

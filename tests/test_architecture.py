@@ -15,11 +15,13 @@ MODULES = sorted((ROOT / "benchkit").rglob("*.py"))
 
 
 def test_the_public_names_are_just_those():
-    """From Python, the kit is `run`, `run_async`, `load_run` and the `Run` that they give."""
+    """From Python, the kit is what runs, sweeps and compares, and what these give."""
     assert sorted(benchkit.__all__) == [
+        "Comparison",
         "Run",
         "Sweep",
         "__version__",
+        "compare",
         "load_run",
         "load_sweep",
         "run",
