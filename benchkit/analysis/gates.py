@@ -12,7 +12,10 @@ from benchkit.analysis.difference import Difference, Direction, Outcome, holm, l
 from benchkit.analysis.power import Range, more_needed
 from benchkit.errors import InvalidParameter
 
-_TEXT = re.compile(r"(?P<number>.*\S)\s+(?P<sign>[+\N{MINUS SIGN}-]?)\s*(?P<percent>\d+(?:\.\d+)?)\s*%")
+_TEXT = re.compile(
+    r"(?P<number>[^+\N{MINUS SIGN}-]*[^+\N{MINUS SIGN}\s-])(?:\s*(?P<sign>[+\N{MINUS SIGN}-])\s*|\s+)"
+    r"(?P<percent>\d+(?:\.\d+)?)\s*%"
+)
 _EITHER_WAY = frozenset({"in_flight", "tokens_per_chunk", "offered_per_s", "sent_per_s"})
 """Of these neither a rise nor a drop is worse by itself."""
 
@@ -45,8 +48,15 @@ class JudgedGate:
     """That the change is beyond the threshold, by Holm over all gates: small when it is."""
     p_within: float | None
     """That it is not: small when it is within."""
-    why: str
-    """The outcome in a sentence."""
+    alpha: float
+    """Share of errors of either kind."""
+    untrusted: str = ""
+    """Why nothing may be decided, whatever the numbers say."""
+
+    @property
+    def why(self) -> str:
+        """The outcome in a sentence."""
+        return self.untrusted or _why(self.gate, self.difference, self.outcome, self.alpha)
 
 
 def parse_gate(text: str) -> Gate:
@@ -135,9 +145,7 @@ def _judged(each: Gated, beyond: float | None, *, alpha: float, untrusted: str) 
     outcome: Outcome = "inconclusive"
     if not untrusted and beyond is not None and within is not None:
         outcome = "fail" if beyond < alpha else "pass" if within < alpha else "inconclusive"
-    return JudgedGate(
-        gate, each.load, found, outcome, beyond, within, untrusted or _why(gate, found, outcome, alpha)
-    )
+    return JudgedGate(gate, each.load, found, outcome, beyond, within, alpha, untrusted)
 
 
 def _why(gate: Gate, found: Difference, outcome: Outcome, alpha: float) -> str:
