@@ -20,7 +20,7 @@ _SETTLED_S = 0.1
 """Left out at the start of each stage: what still waits of the one before."""
 _LOOK_S = 0.3
 _SHORT_ANSWER, _SHORT_TTFT_MS, _SHORT_GAP_MS = 4, 20.0, 5.0
-_REQUESTS_WARMUP_S = 0.4
+_REQUESTS_WARMUP_S, _REQUESTS_STAGES = 0.4, 1.5
 
 
 async def client_map(
@@ -113,7 +113,7 @@ async def _requests_loaded(p: SelftestParameters, rate: int) -> Loaded:
                 "load": "poisson",
                 "rate": float(rate),
                 "warmup_s": _REQUESTS_WARMUP_S,
-                "duration_s": 2 * p.stage_s,
+                "duration_s": _REQUESTS_STAGES * p.stage_s,
                 "output_tokens": _SHORT_ANSWER,
                 "workers": p.workers,
             },

@@ -39,14 +39,14 @@ class SelftestParameters(ParameterGroup):
         (10, 100, 1000), description="Streams at the same time, one load after the other."
     )
     tokens_per_s: Annotated[_Rising, Field(min_length=1)] = Field(
-        (2000, 4000, 8000, 16000, 32000, 64000),
+        (2000, 8000, 16000, 32000, 64000),
         description="Tokens/s over all streams, as stages of each load; each token is an event of its own.",
     )
     requests_per_s: _Rising = Field(
         (250, 1000, 2000, 4000), description="Poisson requests/s of short answers; empty = none."
     )
     stage_s: Annotated[float, Field(ge=0.3, le=600)] = Field(
-        1.0, description="Seconds of each stage of streams, and half of those of each rate of requests."
+        1.0, description="Seconds of each stage of streams; each rate of requests lasts half as long again."
     )
     answer_tokens: Annotated[int, Field(ge=2, le=100_000)] = Field(
         200, description="Tokens of an answer of the streams; the next request follows it at once."
