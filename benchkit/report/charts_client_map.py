@@ -154,6 +154,8 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
     values = [*table["p99"], *table["low"].dropna(), *table["high"].dropna(), *BOUNDS_MS]
     heights = [max(_LEAST_MS, 0.7 * min(values)), 1.4 * max(values)]
     y = alt.Scale(type="log", domain=heights, nice=False, clamp=True)
+    # A clamped scale would draw those beyond its ends at its ends.
+    decades = [each for each in _DECADES if heights[0] <= each <= heights[1]]
     parts = []
     for facet in facets:
         own = table[table["times"] == facet]
@@ -170,7 +172,7 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
                     "p99:Q",
                     title="client's error, p99 (ms)",
                     scale=y,
-                    axis=alt.Axis(format="~g", values=_DECADES),
+                    axis=alt.Axis(format="~g", values=decades),
                 ),
                 color=color,
                 tooltip=[

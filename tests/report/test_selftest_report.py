@@ -142,6 +142,22 @@ def test_the_curves_have_both_views_and_all_cells(found):
         assert renderer.png(chart).startswith(b"\x89PNG")
 
 
+def test_the_axis_of_errors_names_only_what_lies_on_it(found):
+    """No decade beyond the scale's ends is named: a clamped scale would put its name at the end."""
+    for chart in (charts_client_map.errors(found), charts_client_map.requests(found)):
+        axes = [
+            layer["encoding"]["y"]
+            for part in chart.to_dict()["hconcat"]
+            for layer in part["layer"]
+            if "axis" in layer["encoding"]["y"]
+        ]
+        assert axes
+        for y in axes:
+            low, high = y["scale"]["domain"]
+            assert y["axis"]["values"]
+            assert all(low <= value <= high for value in y["axis"]["values"])
+
+
 def test_what_never_came_is_drawn_as_lost():
     """A cell without a 99th percentile is in the worst class, and says so."""
     lost = Cell("streams", 5, 1000.0, 900.0, 4.0, None, None, None, None, None)
