@@ -50,8 +50,8 @@ def quantile_ranks(count: int, quantile: float, confidence: float = 0.95) -> Ran
     return Ranks(low if low >= 0 else None, high if high <= count - 1 else None)
 
 
-def wilson(hits: int, count: int) -> Interval:
-    """Wilson's 95 % interval for a share of independent observations (Wilson 1927)."""
+def wilson(hits: float, count: float) -> Interval:
+    """Wilson's 95 % interval for a share of independent observations (Wilson 1927); both may be parts of one."""
     if not count:
         return Interval(0.0, 1.0)
     share, square = hits / count, Z95**2

@@ -91,7 +91,9 @@ def least(share: float) -> float:
     return t_limit() ** 2 * share / (1 - share)
 
 
-def percentile_estimates(values: Floats, sizes: Sequence[int], depth: Depth) -> dict[str, Estimate]:
+def percentile_estimates(
+    values: Floats, sizes: Sequence[int], depth: Depth, shares: Mapping[str, float] = SHARES
+) -> dict[str, Estimate]:
     """The percentiles of values in order, by inverting the score.
 
     The limits are all q with ``|F(q) - p| <= t sqrt(p (1 - p) / n_eff)``, where ``n_eff`` is what makes the variance of
@@ -101,9 +103,10 @@ def percentile_estimates(values: Floats, sizes: Sequence[int], depth: Depth) -> 
         values: in the order of their requests; none of them NaN, ``inf`` for a request that never gave one.
         sizes: how many of them each unbroken piece has.
         depth: of the run.
+        shares: the percentiles by their keys.
     """
     if values.size < _FEWEST:
-        return {name: Estimate(None, note=_too_few(values.size)) for name in SHARES}
+        return {name: Estimate(None, note=_too_few(values.size)) for name in shares}
     ordered = np.sort(values)
 
     def at(share: float) -> float:
@@ -111,7 +114,7 @@ def percentile_estimates(values: Floats, sizes: Sequence[int], depth: Depth) -> 
 
     constant = bool(ordered[0] == ordered[-1])
     found = {}
-    for name, share in SHARES.items():
+    for name, share in shares.items():
         below = values <= at(share)
         error = math.sqrt(float(variance_of_mean(split(below.astype(np.float64), sizes))))
         seen = None if constant else bursts(np.flatnonzero(~below), depth.memory)

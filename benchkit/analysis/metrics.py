@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchkit.analysis import rates as rating
 from benchkit.analysis.catalogue import METRICS, RATES
@@ -20,7 +21,7 @@ from benchkit.analysis.slo import evaluate, good_requests
 from benchkit.analysis.steady_state import steady_window
 from benchkit.analysis.validity import Case, judge
 from benchkit.analysis.window import Window
-from benchkit.analysis.window_intervals import window_intervals
+from benchkit.analysis.window_intervals import WindowIntervals, window_intervals
 from benchkit.objectives import Objective
 from benchkit.records.chunks import Chunks
 from benchkit.records.kinds import Outcome
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 SUMMARY_SCHEMA = 1
+
+Flags = NDArray[np.bool_]
 
 
 def summarise(
@@ -62,7 +65,7 @@ def summarise(
     if repeat is not None and "repeat" in requests:
         rows = requests["repeat"].to_numpy() == repeat
         requests, chunks = requests[rows], _rows_of(chunks, rows)
-    return _window_summary(measure(requests, chunks, window), objectives)
+    return _with_intervals(measure(requests, chunks, window), objectives)
 
 
 def build_summary(
@@ -92,8 +95,10 @@ def build_summary(
     """
     window = Window.of_facts(window, load_facts)
     measured = measure(requests, chunks, window)
-    sure = {"starts": load_facts.get("server_starts"), "level": load_facts.get("level", 0.95)}
-    whole = _window_summary(measured, objectives, **sure)
+    starts, level = load_facts.get("server_starts"), float(load_facts.get("level", 0.95))
+    good = good_requests(objectives, measured)
+    sure = window_intervals(measured, rating.counted_in_bins(measured, good), starts, level)
+    whole = _window_summary(measured, good, sure)
     steady = steady_window(measured)
     at_rest = None if steady.window is None else narrowed(measured, steady.window)
     rated = {name: rate["value"] for name, rate in whole["rates"].items()}
@@ -102,10 +107,10 @@ def build_summary(
         "requests": count_outcomes(requests, measured.columns),
         "windows": {
             "whole": whole,
-            "steady": None if at_rest is None else _window_summary(at_rest, objectives, **sure),
+            "steady": None if at_rest is None else _with_intervals(at_rest, objectives, starts, level),
             "steady_missing": steady.reason or None,
         },
-        "slo": [evaluate(objective, measured, rated).as_dict() for objective in objectives],
+        "slo": [evaluate(objective, measured, rated, sure).as_dict() for objective in objectives],
     }
     case = Case(requests, measured, load_facts, parameters, summary, at_rest, telemetry, preflight or {})
     summary["validity"] = judge(case)
@@ -122,17 +127,21 @@ def count_outcomes(requests: pd.DataFrame, columns: RequestColumns) -> dict[str,
     return counts
 
 
-def _window_summary(
+def _with_intervals(
     measured: Measured,
     objectives: Sequence[Objective],
     starts: Sequence[float | None] | None = None,
     level: float = 0.95,
 ) -> dict[str, Any]:
-    window = measured.window
     good = good_requests(objectives, measured)
+    counts = rating.counted_in_bins(measured, good)
+    return _window_summary(measured, good, window_intervals(measured, counts, starts, level))
+
+
+def _window_summary(measured: Measured, good: Flags | None, sure: WindowIntervals) -> dict[str, Any]:
+    window = measured.window
     totals = rating.count(measured, good)
     rated = rating.rates(totals, window)
-    sure = window_intervals(measured, rating.counted_in_bins(measured, good), starts, level)
     return {
         "start_s": window.start_ns / 1e9,
         "end_s": window.end_ns / 1e9,

@@ -14,7 +14,7 @@ from benchkit.analysis.intervals import ALLOWANCE_OF_MEANS, ENOUGH, Depth, split
 from benchkit.analysis.long_run import COSINES, variance_of_mean
 from benchkit.analysis.measured import Measured
 from benchkit.analysis.run_memory import memory_of_scores, normal_scores, remembering
-from benchkit.analysis.window_intervals import Series
+from benchkit.analysis.send_order import Series
 
 METRICS: Final = ("ttft_ms", "tpot_ms", "latency_ms")
 LEVEL: Final = 0.01

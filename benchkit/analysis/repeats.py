@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.analysis.estimate import Estimate
-from benchkit.analysis.intervals import MARGIN, SHARES, UPPER, quantile
+from benchkit.analysis.intervals import MARGIN, UPPER, quantile
 from benchkit.analysis.long_run import t_limit
 
 Floats = NDArray[np.float64]
@@ -60,7 +60,7 @@ def between(
     if statistic == "mean":
         own = np.array([each.mean() for each in whole])
         return of_means(float(pooled.mean()), own, clusters.noun, level, positive=bool(pooled.min() >= 0))
-    share, ordered = SHARES[statistic], np.sort(pooled)
+    share, ordered = float(statistic[1:].replace("_", ".")) / 100, np.sort(pooled)
     value = quantile(ordered, share)
     influence = np.array([float((each <= value).sum() - share * each.size) for each in whole]) / pooled.size
     return of_clusters(

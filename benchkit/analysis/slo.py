@@ -10,10 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.analysis.binomial import Z95, Interval, needed_for, quantile_ranks, wilson
+from benchkit.analysis.binomial import Interval, wilson
+from benchkit.analysis.estimate import Estimate
 from benchkit.analysis.measured import WITH_FAILURES, Measured
 from benchkit.analysis.quantiles import Sample
 from benchkit.analysis.slo_terms import decided, meeting, undecided, untold, values_of
+from benchkit.analysis.window_intervals import WindowIntervals, window_intervals
 from benchkit.objectives import (
     METRICS,
     RATES,
@@ -30,8 +32,6 @@ from benchkit.records.kinds import Outcome
 Flags = NDArray[np.bool_]
 Verdict = Literal["meets", "fails", "undecided"]
 
-_OF_EVENTS = frozenset({"itl_ms", "chunk_gap_ms", "tokens_per_chunk"})
-
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -41,7 +41,7 @@ class Evaluation:
     verdict: Verdict
     value: float | None
     ci95: tuple[float, float] | None
-    """Only for shares (Wilson's), until intervals that allow for correlation exist."""
+    """95 % interval of the value; None where the run gives none."""
     unit: str
     note: str
     """Why it is undecided, or what the verdict rests on; empty when there is nothing to add."""
@@ -55,15 +55,20 @@ class Evaluation:
         return told
 
 
-def evaluate(objective: Objective, measured: Measured, rates: Mapping[str, float | None]) -> Evaluation:
-    """The verdict on one objective.
+def evaluate(
+    objective: Objective,
+    measured: Measured,
+    rates: Mapping[str, float | None],
+    sure: WindowIntervals | None = None,
+) -> Evaluation:
+    """The verdict on one objective: undecided where the 95 % interval of its value holds the bound.
 
-    * A percentile is undecided in a sample below ``needed_for`` it, and where the order-statistic interval of
-      independent values holds the bound: true intervals are wider still, so they would not decide either. For
-      upper bounds on TTFT and latency, failed and shed requests count as worse than any value.
-    * A mean is undecided where mean ± 1.96 standard errors of independent values holds the bound.
-    * A share (attainment, error_rate, shed_rate) is undecided where Wilson's interval holds the bound.
-    * min, max, std, in_flight and the windows' rates are facts of this run, compared as they stand.
+    * Percentiles, means and rates have the window's own intervals, which allow for the memory of the run. For upper
+      bounds on TTFT and latency, failed and shed requests count as worse than any value. Without an interval the lower
+      limit alone may decide: a p99 of at least 90 ms fails a bound of 80.
+    * A share (attainment, error_rate, shed_rate) has Wilson's interval of as many independent requests as stand behind
+      it.
+    * min, max and std are facts of this run, compared as they stand.
     * Several objectives at once fail when one fails, and are undecided when one is.
 
     Where a bound grows with the prompt, the value is the statistic of what is left of the metric without the
@@ -73,18 +78,22 @@ def evaluate(objective: Objective, measured: Measured, rates: Mapping[str, float
         objective: a parsed objective.
         measured: the run's samples.
         rates: the window's rates, by name.
+        sure: the window's intervals; found here where they are not given.
     """
+    sure = sure or window_intervals(measured, {})
     if isinstance(objective, AllOf):
-        return together(objective, [evaluate(part, measured, rates) for part in objective.parts])
+        return together(objective, [evaluate(part, measured, rates, sure) for part in objective.parts])
     if isinstance(objective, AttainmentObjective):
-        return _attainment(objective, measured)
+        return _attainment(objective, measured, sure)
     if isinstance(objective, RateObjective):
-        return _rate(objective, measured, rates)
-    if objective.metric == "in_flight":
+        return _rate(objective, measured, rates, sure)
+    if objective.metric == "in_flight" and objective.statistic in ("min", "max", "std"):
         return of_run(objective, measured.occupancy.get(objective.statistic), "requests")
-    if objective.quantile is not None:
-        return _percentile(objective, objective.quantile, measured)
-    return _moment(objective, measured)
+    if objective.quantile is not None or objective.statistic == "mean":
+        return _estimated(objective, measured, sure)
+    sample = _sample(objective, measured)
+    described = sample.describe(percentiles=())
+    return of_run(objective, described[objective.statistic], METRICS[objective.metric])
 
 
 def together(objective: AllOf, parts: Sequence[Evaluation]) -> Evaluation:
@@ -121,10 +130,10 @@ def good_requests(objectives: Sequence[Objective], measured: Measured) -> Flags 
     return meeting(terms, measured) & ~unknown
 
 
-def _attainment(objective: AttainmentObjective, measured: Measured) -> Evaluation:
+def _attainment(objective: AttainmentObjective, measured: Measured, sure: WindowIntervals) -> Evaluation:
     counted = decided(objective.terms, measured)
-    good = int((meeting(objective.terms, measured) & counted).sum())
-    count = int(counted.sum())
+    met = meeting(objective.terms, measured) & counted
+    good, count = int(met.sum()), int(counted.sum())
     open_ones = undecided(objective.terms, measured)
     cut = int((open_ones & ~measured.columns.ok).sum())
     unknown = int((open_ones & measured.columns.ok).sum())
@@ -135,83 +144,106 @@ def _attainment(objective: AttainmentObjective, measured: Measured) -> Evaluatio
         return Evaluation(objective.text, "undecided", None, None, "share", "; ".join(notes))
     # Requests that could go either way may all miss, or all meet.
     whole = count + cut + unknown
-    interval = Interval(wilson(good, whole).low, wilson(good + cut + unknown, whole).high)
-    return judged(objective, good / count, interval, "share", "; ".join(notes))
+    worth = min(1.0, sure.worth_of(np.where(counted, met, np.nan), lasting=True) / count)
+    low = wilson(good * worth, whole * worth).low
+    high = wilson((good + cut + unknown) * worth, whole * worth).high
+    return judged(objective, good / count, Interval(low, high), "share", "; ".join(notes))
 
 
-def _rate(objective: RateObjective, measured: Measured, rates: Mapping[str, float | None]) -> Evaluation:
+def _rate(
+    objective: RateObjective,
+    measured: Measured,
+    rates: Mapping[str, float | None],
+    sure: WindowIntervals,
+) -> Evaluation:
     unit = RATES[objective.name]
     if unit != "share":
-        return of_run(objective, rates.get(objective.name), unit)
+        found = sure.rates.get(objective.name)
+        value = rates.get(objective.name)
+        if found is None or value is None:
+            return of_run(objective, value, unit)
+        return _of_estimate(objective, replace(found, value=value), unit, [])
     columns = measured.columns
     kind = Outcome.FAILED if objective.name == "error_rate" else Outcome.SHED
-    hits = int((columns.is_outcome(kind) & columns.in_phase).sum())
-    count = int((columns.is_outcome(Outcome.OK, Outcome.FAILED, Outcome.SHED) & columns.in_phase).sum())
+    counted = columns.is_outcome(Outcome.OK, Outcome.FAILED, Outcome.SHED) & columns.in_phase
+    hit = columns.is_outcome(kind) & counted
+    count = int(counted.sum())
     if not count:
         return Evaluation(objective.text, "undecided", None, None, unit, "no request of the window ended")
-    return judged(objective, hits / count, wilson(hits, count), unit, "")
+    worth = min(1.0, sure.worth_of(np.where(counted, hit, np.nan), lasting=False) / count)
+    hits = int(hit.sum())
+    return judged(objective, hits / count, wilson(hits * worth, count * worth), unit, "")
 
 
-def _percentile(objective: StatisticObjective, quantile: float, measured: Measured) -> Evaluation:
-    unit = METRICS[objective.metric]
-    sample = _sample(objective, measured)
+def _estimated(objective: StatisticObjective, measured: Measured, sure: WindowIntervals) -> Evaluation:
+    """A percentile or a mean against its interval."""
+    unit, metric = METRICS[objective.metric], objective.metric
     worse = 0
-    if objective.metric in WITH_FAILURES and objective.is_upper:
-        worse = measured.without_value[objective.metric]
-    if not sample.total + worse:
-        return Evaluation(objective.text, "undecided", None, None, unit, "no request gave a value")
-    value = sample.percentile(100.0 * quantile, worse=worse)
-    held = objective.holds(value)
-    stated = value if math.isfinite(value) else None
+    if objective.quantile is not None and metric in WITH_FAILURES and objective.is_upper:
+        worse = measured.without_value[metric]
     notes = [f"requests without a value, counted as worse than any: {worse}"] if worse else []
     notes += growth_note(objective)
-
-    def undecided_since(why: str) -> Evaluation:
-        return Evaluation(objective.text, "undecided", stated, None, unit, "; ".join([why, *notes]), held)
-
-    independent = _independent(objective, sample, measured) + worse
-    needed = needed_for(quantile)
-    if independent < needed:
-        shown = objective.statistic.replace("_", ".")
-        return undecided_since(
-            f"not enough data: {independent} of the {needed} requests that a {shown} needs"
-        )
-    ranks = quantile_ranks(independent, quantile)
-    # Events are many and dependent: their limits lie where those of as many requests would.
-    scale = (sample.total + worse) / independent
-    limits = [
-        math.inf if at >= sample.total else sample.order_statistic(at)
-        for at in (int((ranks.low or 0) * scale), int(((ranks.high or 0) + 1) * scale) - 1)
-    ]
-    holds = [objective.holds(limit) for limit in limits]
-    if all([*holds, held]) or not any([*holds, held]):
-        verdict: Verdict = "meets" if held else "fails"
-        return Evaluation(objective.text, verdict, stated, None, unit, "; ".join(notes), held)
-    return undecided_since(
-        f"the sample cannot tell: even independent requests would leave {_range(limits, unit)}"
-    )
+    share, named = objective.quantile, objective.statistic
+    known = sure.metrics.get(metric) or {}
+    estimate = known.get(named)
+    sample: Sample | None = None if metric == "in_flight" else measured.samples[metric]
+    if metric in measured.values and (worse or objective.per_token or estimate is None):
+        values = values_of(objective, measured) if objective.per_token else measured.values[metric]
+        if worse:
+            values = np.where(measured.never_gave(metric), np.inf, values)
+        estimate = sure.of_requests(values, named, share)
+        sample = _sample(objective, measured)
+    value = _value(objective, measured, sample, worse)
+    if value is None:
+        return Evaluation(objective.text, "undecided", None, None, unit, "no request gave a value")
+    if estimate is None:
+        estimate = Estimate(None, note=f"no interval is known of it; there are those of {', '.join(known)}")
+    return _of_estimate(objective, replace(estimate, value=value), unit, notes)
 
 
-def _moment(objective: StatisticObjective, measured: Measured) -> Evaluation:
-    unit = METRICS[objective.metric]
-    sample = _sample(objective, measured)
-    described = sample.describe(percentiles=())
-    value = described[objective.statistic]
-    if objective.statistic != "mean" or value is None:
-        return of_run(objective, value, unit)
-    held = objective.holds(value)
-    verdict: Verdict = "meets" if held else "fails"
-    found = Evaluation(objective.text, verdict, value, None, unit, "; ".join(growth_note(objective)), held)
-    independent = _independent(objective, sample, measured)
-    spread = described["std"]
-    if spread is None or independent < 2:
-        return replace(found, verdict="undecided", note="not enough data: one request")
-    half = Z95 * spread / math.sqrt(independent)
-    if objective.holds(value - half) != objective.holds(value + half):
-        limits = [value - half, value + half]
-        note = f"the sample cannot tell: even independent requests would leave {_range(limits, unit)}"
-        return replace(found, verdict="undecided", note="; ".join(filter(None, (note, found.note))))
-    return found
+def _value(
+    objective: StatisticObjective, measured: Measured, sample: Sample | None, worse: int
+) -> float | None:
+    """The statistic as the summary states it; ``inf`` where it lies among the failures."""
+    if sample is None:
+        found: float | None = measured.occupancy.get(objective.statistic)
+        return found
+    if not sample.total + worse:
+        return None
+    if objective.quantile is None:
+        return sample.mean()
+    return sample.percentile(100.0 * objective.quantile, worse=worse)
+
+
+def _of_estimate(
+    objective: StatisticObjective | RateObjective, found: Estimate, unit: str, notes: Sequence[str]
+) -> Evaluation:
+    """Meets or fails where both limits agree with the value; else undecided, unless the lower limit alone decides."""
+    value = found.value
+    held = None if value is None else objective.holds(value)
+    stated = value if value is not None and math.isfinite(value) else None
+    interval = found.interval
+    if interval is None:
+        why = [found.note] if found.note else []
+        if found.low is not None and objective.holds(found.low) != objective.holds(math.inf):
+            return Evaluation(
+                objective.text, "undecided", stated, None, unit, "; ".join([*why, *notes]), held
+            )
+        if found.low is not None:
+            verdict: Verdict = "meets" if objective.holds(found.low) else "fails"
+            told = (
+                f"at least {quantity(found.low, unit)}"
+                if math.isfinite(found.low)
+                else "even its lower limit lies among the requests that never gave a value"
+            )
+            return Evaluation(objective.text, verdict, stated, None, unit, "; ".join([told, *notes]), held)
+        return Evaluation(objective.text, "undecided", stated, None, unit, "; ".join([*why, *notes]), held)
+    holds = {objective.holds(limit) for limit in interval} | {held}
+    if len(holds) == 1:
+        decided_as: Verdict = "meets" if held else "fails"
+        return Evaluation(objective.text, decided_as, stated, interval, unit, "; ".join(notes), held)
+    cannot = f"the run cannot tell: its interval is {_range(list(interval), unit)}"
+    return Evaluation(objective.text, "undecided", stated, interval, unit, "; ".join([cannot, *notes]), held)
 
 
 def _sample(objective: StatisticObjective, measured: Measured) -> Sample:
@@ -227,16 +259,6 @@ def growth_note(objective: StatisticObjective) -> list[str]:
         return []
     name, unit = objective.metric.removesuffix("_ms"), METRICS[objective.metric]
     return [f"the value is that of {name} less {objective.per_token:g} {unit} for each prompt token"]
-
-
-def _independent(objective: StatisticObjective, sample: Sample, measured: Measured) -> int:
-    """How many requests stand behind a sample: an upper limit of its independent observations."""
-    if objective.metric not in _OF_EVENTS:
-        return sample.total
-    columns, window = measured.columns, measured.window
-    there = (columns.last_token >= window.start_ns) & (columns.first_token < window.end_ns)
-    there &= (columns.ok | columns.censored) & (np.diff(measured.chunks.offsets) > 1)
-    return min(int(there.sum()), sample.total)
 
 
 def judged(objective: Single, value: float, interval: Interval, unit: str, note: str) -> Evaluation:

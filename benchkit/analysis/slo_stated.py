@@ -12,6 +12,7 @@ from benchkit.analysis.measured import WITH_FAILURES, Measured
 from benchkit.analysis.points import LoadPoint
 from benchkit.analysis.recorded import measured_of
 from benchkit.analysis.slo import Evaluation, Verdict, evaluate, good_requests, growth_note, judged, together
+from benchkit.analysis.window_intervals import window_intervals
 from benchkit.errors import ObjectiveSyntaxError
 from benchkit.objectives import (
     METRICS,
@@ -48,6 +49,7 @@ def evaluate_points(objectives: Sequence[Objective], point: LoadPoint) -> list[E
     """
     measured = None if point.records is None else measured_of(point.records)
     rates = {name: point.rate_of(name) for name in RATES}
+    sure = None if measured is None else window_intervals(measured, {})
     if measured is not None:
         found = _goodput(objectives, measured)
         rates["goodput_per_s"] = rates["goodput_per_s"] if found is None else found
@@ -57,7 +59,7 @@ def evaluate_points(objectives: Sequence[Objective], point: LoadPoint) -> list[E
             return _stated_rate(objective, rates[objective.name])
         if measured is None or not _held(objective, measured):
             return evaluate_stated(objective, point.summary)
-        return evaluate(objective, measured, rates)
+        return evaluate(objective, measured, rates, sure)
 
     return [
         together(each, [judge(part) for part in each.parts]) if isinstance(each, AllOf) else judge(each)

@@ -14,6 +14,8 @@ from benchkit.analysis import repeats
 from benchkit.analysis.binned import Binned, TimeBins, binned_events
 from benchkit.analysis.estimate import Estimate
 from benchkit.analysis.intervals import (
+    ALLOWANCE_OF_SHARES,
+    ENOUGH,
     SHARES,
     Depth,
     mean_estimate,
@@ -23,7 +25,8 @@ from benchkit.analysis.intervals import (
 )
 from benchkit.analysis.long_run import variance_of_mean
 from benchkit.analysis.measured import Measured
-from benchkit.analysis.run_memory import memory_of
+from benchkit.analysis.run_memory import memory, memory_of
+from benchkit.analysis.send_order import Series
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -43,7 +46,53 @@ class WindowIntervals:
     runs: int
     variance: Mapping[str, repeats.Variance]
     """Of the means over repeats, by metric; empty for a single run."""
+    series: Series
+    starts: Sequence[float | None] | None = None
     level: float = 0.95
+
+    def of_requests(self, per_request: Floats, statistic: str, share: float | None) -> Estimate:
+        """A mean or percentile of any number that each request has, as those of the metrics.
+
+        Args:
+            per_request: one a row of the request table; NaN where a request has none, ``inf`` where it never gave one.
+            statistic: ``mean``, or the percentile's key.
+            share: of the percentile; None for the mean.
+        """
+        values, sizes = self.series.known(per_request)
+        if self.by != "run":
+            return repeats.between(
+                split(values, sizes), self.starts, statistic, self.level, self.depth.independent
+            )
+        own = Depth(self.depth.memory, min(self.depth.independent, values.size))
+        if share is None:
+            return mean_estimate(values, sizes, own)
+        return percentile_estimates(values, sizes, own, {statistic: share})[statistic]
+
+    def worth_of(self, flags: Floats, *, lasting: bool) -> float:
+        """How many independent requests stand behind the share of requests for which something is so.
+
+        Args:
+            flags: one a row of the request table: 1 where it is so, 0 where not, NaN where it is not asked.
+            lasting: whether what makes it so lasts from request to request as the run's own memory does; else only what
+                the flags themselves show counts.
+        """
+        values, sizes = self.series.known(flags)
+        if not values.size:
+            return 0.0
+        share = float(values.mean())
+        scatter = share * (1 - share)
+        if scatter == 0:
+            return min(values.size, self.depth.independent) if lasting else float(values.size)
+        memory_seen = memory([values])
+        pieces = split(values, sizes)
+        errors = [float(variance_of_mean(pieces)) * self.depth.allowance(ALLOWANCE_OF_SHARES) ** 2]
+        if self.by != "run":
+            own = np.array([each.mean() for each in pieces])
+            errors.append(float(own.var(ddof=1)) / own.size)
+        worth = min(values.size / memory_seen, *(scatter / error for error in errors if error > 0))
+        if lasting and self.depth.independent < ENOUGH:
+            worth = min(worth, self.depth.independent)
+        return worth
 
     def of_metric(self, name: str) -> dict[str, Any]:
         """What the summary's entry of a metric is given: ``ci95``, ``effective`` and, where refused, ``notes``."""
@@ -101,8 +150,8 @@ def window_intervals(
     bins = TimeBins.of(measured.window)
     depth = Depth(1.0, 0.0)
     if series.requests:
-        memory = memory_of(measured)
-        depth = Depth(memory, series.requests / memory)
+        tau = memory_of(measured)
+        depth = Depth(tau, series.requests / tau)
     events = binned_events(measured, bins) if bins.count else {}
     parts = len(measured.window.parts)
     if parts >= repeats.FEWEST:
@@ -123,7 +172,7 @@ def window_intervals(
         name: rate_estimate(each, bins.sizes, measured.window.length_s, depth)
         for name, each in counts.items()
     }
-    return WindowIntervals(metrics, rates, depth, series.requests, "run", parts, {})
+    return WindowIntervals(metrics, rates, depth, series.requests, "run", parts, {}, series)
 
 
 def in_flight_levels(measured: Measured, bins: TimeBins) -> Floats:
@@ -140,42 +189,6 @@ def _within(values: Floats, sizes: Sequence[int], depth: Depth) -> Statistics:
     if not values.size:
         return {}
     return {"mean": mean_estimate(values, sizes, depth)} | percentile_estimates(values, sizes, depth)
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """The requests of a window in the order in which they were sent, and where one repeat ends."""
-
-    measured: Measured
-    order: NDArray[np.intp]
-    part: NDArray[np.intp]
-    """Of each of them, the repeat that it belongs to."""
-
-    @classmethod
-    def of(cls, measured: Measured) -> Series:
-        """Those of a measured window."""
-        columns = measured.columns
-        counted = np.flatnonzero(columns.in_phase & ~np.isnan(columns.sent))
-        order = counted[np.argsort(columns.sent[counted], kind="stable")]
-        begins = [part.start_ns for part in measured.window.parts]
-        when = np.where(np.isnan(columns.scheduled), columns.sent, columns.scheduled)[order]
-        return cls(measured, order, np.clip(np.searchsorted(begins, when, side="right") - 1, 0, None))
-
-    @property
-    def requests(self) -> int:
-        """How many there are."""
-        return int(self.order.size)
-
-    def all(self) -> dict[str, tuple[Floats, list[int]]]:
-        """Of each metric of requests the values that there are, and how many each repeat has."""
-        return {name: self.known(values) for name, values in self.measured.values.items()}
-
-    def known(self, per_request: Floats) -> tuple[Floats, list[int]]:
-        """Of one number a request, NaN where there is none: those that there are, and how many each repeat has."""
-        values = per_request[self.order]
-        there = ~np.isnan(values)
-        sizes = np.bincount(self.part[there], minlength=len(self.measured.window.parts))
-        return values[there], [int(size) for size in sizes]
 
 
 def _between(
@@ -210,7 +223,16 @@ def _between(
     lengths = np.array([part.length_s for part in parts])
     rates = {name: _rate(split(each, bins.sizes), lengths, clusters, level) for name, each in counts.items()}
     return WindowIntervals(
-        metrics, rates, depth, series.requests, clusters.noun, len(clusters.groups), variance, level
+        metrics,
+        rates,
+        depth,
+        series.requests,
+        clusters.noun,
+        len(clusters.groups),
+        variance,
+        series,
+        starts,
+        level,
     )
 
 

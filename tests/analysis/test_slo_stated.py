@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchkit.analysis.metrics import build_summary
@@ -12,7 +13,13 @@ from benchkit.analysis.slo_stated import evaluate_point, evaluate_points, evalua
 from benchkit.analysis.window import Window
 from benchkit.objectives import parse
 
-WINDOW = Window(0, 10_000_000_000)
+WINDOW = Window(0, 100_000_000_000)
+
+
+def scattered(row):
+    """2,000 requests, one each 50 ms, none of which meets another; TTFTs of 0.02 to 40 ms in an order of chance."""
+    times = np.random.default_rng(2).permutation(2000) + 1
+    return [row(50.0 * k, [(50.0 * k + t / 50, 1)]) for k, t in enumerate(times.tolist())]
 
 
 def stated(metrics=None, rates=None, **requests):
@@ -113,7 +120,7 @@ def test_all_of_several():
 
 def test_records_are_judged_as_a_run_is(point_of_rows, row):
     """By records a verdict is the one in the run's summary, whatever else is asked."""
-    rows = [row(10.0 * k, [(10.0 * k + k / 10, 1)]) for k in range(1, 401)]
+    rows = scattered(row)
     texts = ["p99 ttft < 80ms", "p99 ttft < 20ms", "attainment(ttft < 20ms) > 99%", "error_rate < 2%"]
     point = point_of_rows(rows, slo=texts)
     found = [each.as_dict() for each in evaluate_points([parse(text) for text in texts], point)]
@@ -122,8 +129,8 @@ def test_records_are_judged_as_a_run_is(point_of_rows, row):
 
 
 def test_a_summary_of_ours_without_its_records_keeps_its_verdicts(point_of_rows, row):
-    """What was judged by records is not judged worse from the summary alone; 199 of 400 is 44.9 to 54.6 %."""
-    rows = [row(10.0 * k, [(10.0 * k + k / 10, 1)]) for k in range(1, 401)]
+    """What was judged by records is not judged worse from the summary alone; half is 47 to 53 % or less sure."""
+    rows = scattered(row)
     texts = [
         "attainment(ttft < 20ms) > 99%",
         "p99 ttft < 80ms and attainment(ttft < 90ms) > 90%",
@@ -133,7 +140,7 @@ def test_a_summary_of_ours_without_its_records_keeps_its_verdicts(point_of_rows,
     found = [evaluate_stated(parse(text), summary) for text in texts]
     assert [each.as_dict() for each in found] == summary["slo"]
     assert [each.holds for each in found] == [False, True, True]
-    assert found[0].ci95 == pytest.approx((0.4488, 0.5463), abs=1e-4)
+    assert found[0].ci95[0] < 0.48 < 0.52 < found[0].ci95[1]
 
 
 def test_what_records_do_not_hold_is_taken_as_stated(point_of_rows, row):
@@ -148,15 +155,15 @@ def test_what_records_do_not_hold_is_taken_as_stated(point_of_rows, row):
 
 
 def test_goodput_is_the_rate_of_requests_that_meet_every_attainment(point_of_rows, row):
-    """TTFT below 20.05 ms for 200 of 400 requests, latency always: 20 a second of a window of 10 s."""
-    rows = [row(10.0 * k, [(10.0 * k + k / 10, 1)]) for k in range(1, 401)]
+    """TTFT below 20.01 ms for 1,000 of 2,000 requests, latency always: 10 a second of a window of 100 s."""
+    rows = scattered(row)
     point = point_of_rows(rows)
     asked = [
-        parse("attainment(ttft < 20.05ms) > 9% and attainment(latency < 1s) > 9%"),
-        parse("goodput_per_s > 19"),
+        parse("attainment(ttft < 20.01ms) > 9% and attainment(latency < 1s) > 9%"),
+        parse("goodput_per_s > 9"),
     ]
     assert point.rate_of("goodput_per_s") is None
-    assert goodput_of(asked, point) == pytest.approx(20.0)
+    assert goodput_of(asked, point) == pytest.approx(10.0)
     assert [each.verdict for each in evaluate_points(asked, point)] == ["meets", "meets"]
     assert goodput_of([parse("p99 ttft < 80ms")], point) is None
     told = LoadPoint("b", "poisson", stated(rates={"goodput_per_s": {"value": 3.5}}))
