@@ -62,4 +62,5 @@ def _table(table: Rows) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """Text as it is: names of models and servers neither format nor link nor end a table's cell."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("://", ":\N{ZERO WIDTH SPACE}//")
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return _SPECIAL.sub(r"\\\1", " ".join(shown.split())).replace("://", ":\N{ZERO WIDTH SPACE}//")
