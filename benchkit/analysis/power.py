@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import NamedTuple
 
 from scipy import stats
@@ -52,12 +53,14 @@ def needed(sd: float, change: float, *, values: int, power: float = POWER, alpha
         alpha: of the test.
     """
     apart = math.log1p(change)
-    for count in range(2, _MOST):
+
+    def is_enough(count: int) -> bool:
         freedom = values * (count - 1)
         factor = float(stats.t.ppf(1 - alpha / 2, freedom) + stats.t.ppf(power, freedom))
-        if values * (factor * sd / apart) ** 2 <= count:
-            return count
-    return _MOST
+        return bool(values * (factor * sd / apart) ** 2 <= count)
+
+    counts = range(2, _MOST)
+    return 2 + bisect_left(counts, True, key=is_enough)
 
 
 def more_needed(sd: float, freedom: float, *, have: int, change: float, values: int) -> Range:
