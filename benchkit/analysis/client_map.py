@@ -145,9 +145,9 @@ class ClientMap:
         columns = self.columns
         if not columns or streams > columns[-1]:
             return None
-        if streams <= columns[0]:
-            return limit(self.of_streams(columns[0]), bound_ms, view)
         at = next(index for index, column in enumerate(columns) if column >= streams)
+        if at == 0 or streams == columns[at]:
+            return limit(self.of_streams(columns[at]), bound_ms, view)
         first, second = (limit(self.of_streams(columns[index]), bound_ms, view) for index in (at - 1, at))
         share = math.log(streams / columns[at - 1]) / math.log(columns[at] / columns[at - 1])
         rate = math.exp((1 - share) * math.log(first.rate) + share * math.log(second.rate))

@@ -1,4 +1,4 @@
-"""Charts of what a machine's client holds: the map of loads with the limits in it, and errors as loads rise."""
+"""The map of what a machine's client holds, with its limits; with the charts of errors, all charts of a test."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from typing import TYPE_CHECKING, Any, Final
 import altair as alt
 import pandas as pd
 
-from benchkit.analysis.client_map import BOUNDS_MS, VIEWS, Cell, ClientMap, View
+from benchkit.analysis.client_map import BOUNDS_MS, VIEWS, ClientMap, View
 from benchkit.analysis.client_placement import RunLoad
 from benchkit.report import theme
 from benchkit.report.amounts import amount
+from benchkit.report.charts_client_error import errors, requests
 from benchkit.report.drawing import Drawing, nothing
 
 if TYPE_CHECKING:
     from benchkit.report.selftest import Selftest
 
+__all__ = ["client_map", "errors", "of_map", "requests"]
+
 _MAP: Final = "What does this machine's client hold?"
-_ERRORS: Final = "How does its error grow with the load?"
-_REQUESTS: Final = "How many requests a second does it send on time?"
 _CLASSES: Final = ["below 0.1 ms", "0.1 to 1 ms", "1 to 5 ms", "5 ms and more"]
 _COLOURS: Final = ["#1f6f4a", "#2f6ea5", "#a86200", "#b32c1a"]
 """White text is legible on each."""
 _EDGES: Final = (0.1, *BOUNDS_MS)
-_LEAST_MS: Final = 0.001
-_NEVER_MS: Final = 1e4
-_DECADES: Final = [0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000]
 _DASHES: Final = {1.0: [1, 0], 5.0: [7, 4]}
 
 
@@ -88,118 +86,13 @@ def of_map(found: ClientMap, view: View = "kernel", load: RunLoad | None = None)
         layers.append(_mark(load, ends, heights))
     subtitle = [
         f"p99 of the client's stamp less the server's own, in ms, {VIEWS[view]}",
-        "line: up to here it is below 1 ms; dashed: below 5 ms; on the last cell: not reached",
+        "line: up to here it is below 1 ms; dashed: below 5 ms; arrow: not reached",
     ]
     if load is not None:
         subtitle.append("ring: this run, its most streams and its busiest second")
     chart: Drawing = alt.layer(*layers).properties(
         width=theme.WIDTH, height=60 + 62 * len(columns), title=alt.Title(_MAP, subtitle=subtitle)
     )
-    return chart
-
-
-def errors(found: Selftest) -> Drawing:
-    """How does the client's error grow with the load? By the kernel's times and without them."""
-    rows = [
-        {
-            "rate": cell.rate,
-            "streams": f"{cell.streams:,} streams",
-            "times": VIEWS[view],
-            **_span(cell, view),
-        }
-        for streams in found.map.columns
-        for cell in found.map.of_streams(streams)
-        for view in VIEWS
-    ]
-    if not rows:
-        return nothing(_ERRORS, "No streams were tried.")
-    names = [f"{streams:,} streams" for streams in found.map.columns]
-    return _curves(
-        pd.DataFrame(rows),
-        title=alt.Title(
-            _ERRORS,
-            subtitle="p99 over the events of a stage, with 95 % limits where they are known; dashed: 1 and 5 ms",
-        ),
-        x="tokens/s over all streams",
-        series="streams",
-        names=names,
-    )
-
-
-def requests(found: Selftest) -> Drawing:
-    """How many requests a second does the client send on time, and how true are their stamps?"""
-    rows = [
-        {"rate": cell.rate, "what": what, "times": "Poisson arrivals", **span}
-        for cell in found.map.of_requests
-        for what, span in (
-            ("lateness of sends", _of_spread(cell.lateness)),
-            ("error by the kernel's times", _span(cell, "kernel")),
-            ("error by the event loop's times", _span(cell, "loop")),
-        )
-    ]
-    if not rows:
-        return nothing(_REQUESTS, "No rate of requests was tried.")
-    return _curves(
-        pd.DataFrame(rows),
-        title=alt.Title(_REQUESTS, subtitle="p99, with 95 % limits where they are known; dashed: 1 and 5 ms"),
-        x="requests/s",
-        series="what",
-        names=list(dict.fromkeys(row["what"] for row in rows)),
-    )
-
-
-def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names: list[str]) -> Drawing:
-    facets = list(dict.fromkeys(table["times"]))
-    ends = [0.8 * float(table["rate"].min()), 1.25 * float(table["rate"].max())]
-    values = [*table["p99"], *table["low"].dropna(), *table["high"].dropna(), *BOUNDS_MS]
-    heights = [max(_LEAST_MS, 0.7 * min(values)), 1.4 * max(values)]
-    y = alt.Scale(type="log", domain=heights, nice=False, clamp=True)
-    # A clamped scale would draw those beyond its ends at its ends.
-    decades = [each for each in _DECADES if heights[0] <= each <= heights[1]]
-    parts = []
-    for facet in facets:
-        own = table[table["times"] == facet]
-        across = alt.X("rate:Q", title=x, scale=_log(ends), axis=alt.Axis(format="~s", tickCount=5))
-        color = alt.Color(
-            f"{series}:N", scale=alt.Scale(domain=names), legend=alt.Legend(symbolType="stroke")
-        )
-        lines = (
-            alt.Chart(own)
-            .mark_line(point={"filled": True, "size": 45})
-            .encode(
-                x=across,
-                y=alt.Y(
-                    "p99:Q",
-                    title="client's error, p99 (ms)",
-                    scale=y,
-                    axis=alt.Axis(format="~g", values=decades),
-                ),
-                color=color,
-                tooltip=[
-                    f"{series}:N",
-                    alt.Tooltip("rate:Q", format=",.0f"),
-                    alt.Tooltip("p99:Q", title="p99 (ms)", format=".3f"),
-                    alt.Tooltip("events:Q", title="n", format=","),
-                ],
-            )
-        )
-        whiskers = (
-            alt.Chart(own.dropna(subset=["low", "high"]))
-            .mark_rule(strokeDash=[1, 0], opacity=0.5, strokeWidth=2)
-            .encode(x=across, y=alt.Y("low:Q", scale=y), y2="high:Q", color=color)
-        )
-        rules = (
-            alt.Chart(pd.DataFrame({"bound": list(BOUNDS_MS)}))
-            .mark_rule()
-            .encode(y=alt.Y("bound:Q", scale=y))
-        )
-        width = (theme.WIDTH - 60 * (len(facets) - 1)) // len(facets)
-        parts.append(
-            alt.layer(rules, lines, whiskers).properties(
-                width=width, height=240, title=alt.Title(facet, fontSize=12, fontWeight="normal", offset=4)
-            )
-        )
-    chart: Drawing = alt.hconcat(*parts, title=title)
     return chart
 
 
@@ -210,7 +103,10 @@ def _lines(found: ClientMap, view: View, ends: list[float], heights: list[float]
         return []
     drawn = []
     for bound_ms in BOUNDS_MS:
-        own = alt.Chart(table[table["bound"] == _bound(bound_ms)]).encode(
+        reached = table[(table["bound"] == _bound(bound_ms)) & ~table["open"]]
+        if not len(reached):
+            continue
+        own = alt.Chart(reached).encode(
             x=alt.X("rate:Q", scale=_log(ends)),
             y=alt.Y("streams:Q", scale=_log(heights)),
             order="streams:Q",
@@ -221,6 +117,16 @@ def _lines(found: ClientMap, view: View, ends: list[float], heights: list[float]
             drawn.append(
                 own.mark_line(strokeWidth=width, color=color, strokeDash=_DASHES[bound_ms], point=point)
             )
+    unreached = table[table["open"]].drop_duplicates("streams")
+    if len(unreached):
+        arrows = alt.Chart(unreached).mark_text(text="▸", color="#ffffff", fontSize=26, dx=16)
+        drawn.append(
+            arrows.encode(
+                x=alt.X("rate:Q", scale=_log(ends)),
+                y=alt.Y("streams:Q", scale=_log(heights)),
+                tooltip=["bound:N", alt.Tooltip("told:N", title="tokens/s")],
+            )
+        )
     return drawn
 
 
@@ -286,27 +192,15 @@ def _frontiers(found: ClientMap, view: View) -> list[dict[str, Any]]:
             limit = found.events_limit(streams, bound_ms, view)
             if limit is not None and not limit.below:
                 rows.append(
-                    {"rate": limit.rate, "streams": streams, "bound": _bound(bound_ms), "told": str(limit)}
+                    {
+                        "rate": limit.rate,
+                        "streams": streams,
+                        "bound": _bound(bound_ms),
+                        "told": str(limit),
+                        "open": limit.open,
+                    }
                 )
     return rows
-
-
-def _span(cell: Cell, view: View) -> dict[str, Any]:
-    return _of_spread(cell.spread(view))
-
-
-def _of_spread(spread: Any) -> dict[str, Any]:
-    """A spread's 99th percentile and limits, within what a logarithmic axis shows."""
-    if spread is None:
-        return {"p99": math.nan, "low": math.nan, "high": math.nan, "events": 0}
-    p99 = _NEVER_MS if spread.p99 is None else max(spread.p99, _LEAST_MS)
-    known = spread.low is not None and spread.high is not None
-    return {
-        "p99": p99,
-        "low": max(spread.low, _LEAST_MS) if known else math.nan,
-        "high": max(spread.high, _LEAST_MS) if known else math.nan,
-        "events": spread.n,
-    }
 
 
 def _limits(low: float | None, high: float | None) -> str:

@@ -107,6 +107,18 @@ def test_between_two_numbers_of_streams_the_limit_lies_between():
     assert made.events_limit(1001, 1.0) is None
 
 
+def test_a_limit_that_was_reached_is_not_open_for_its_neighbour():
+    """100 streams that passed the bound have a limit, whatever 10 streams never reached; between them it is open."""
+    never, passed = (
+        [cell(rate, 1e-3) for rate in RATES],
+        [cell(rate, rate / 4000, streams=100) for rate in RATES],
+    )
+    made = client_map([*never, *passed])
+    assert made.events_limit(10, 1.0).open
+    assert not made.events_limit(100, 1.0).open
+    assert made.events_limit(50, 1.0).open
+
+
 @pytest.mark.parametrize(
     ("low", "high", "state"),
     [(0.1, 0.9, "holds"), (1.1, 1.3, "fails"), (0.9, 1.1, "unsure"), (None, None, "unsure")],
