@@ -15,6 +15,7 @@ from benchkit.analysis import rates as rating
 from benchkit.analysis.catalogue import METRICS, RATES
 from benchkit.analysis.columns import RequestColumns
 from benchkit.analysis.definitions import DEFINITIONS, Definition, per_request
+from benchkit.analysis.high_load import repeats_needed
 from benchkit.analysis.measured import WITH_FAILURES, Measured, measure, narrowed
 from benchkit.analysis.quantiles import PERCENTILES
 from benchkit.analysis.slo import evaluate, good_requests
@@ -99,6 +100,9 @@ def build_summary(
     good = good_requests(objectives, measured)
     sure = window_intervals(measured, rating.counted_in_bins(measured, good), starts, level)
     whole = _window_summary(measured, good, sure)
+    whole["intervals"]["repeats_needed"] = (
+        repeats_needed(telemetry, window) if sure.by == "run" else ""
+    ) or None
     steady = steady_window(measured)
     at_rest = None if steady.window is None else narrowed(measured, steady.window)
     rated = {name: rate["value"] for name, rate in whole["rates"].items()}

@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from benchkit.analysis.steady_state import mser5
 from benchkit.report import frames, frames_time, frames_timeline, theme
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.frames import RunLike
@@ -115,13 +116,15 @@ def throughput(run: RunLike) -> Drawing:
             ],
         )
     )
+    steady = _steady_part(run)
     subtitle = [
         f"{mean:,.0f} tokens/s over the window, by when they came in; drawn as means of {grid.length_s:g} s",
-        "dashed: the measured window; before it the warm-up, after it the drain",
+        "dashed: the measured window; before it the warm-up, after it the drain"
+        + ("; grey: its steady part" if steady else ""),
     ]
     chart: Drawing = alt.vconcat(
-        alt.layer(out, window_rules(run)).properties(width=theme.WIDTH, height=170),
-        alt.layer(under_way, window_rules(run)).properties(width=theme.WIDTH, height=130),
+        alt.layer(*steady, out, window_rules(run)).properties(width=theme.WIDTH, height=170),
+        alt.layer(*steady, under_way, window_rules(run)).properties(width=theme.WIDTH, height=130),
         title=alt.Title("How much came out, and how much was under way?", subtitle=subtitle),
     ).resolve_scale(x="shared")
     return chart
@@ -169,8 +172,14 @@ def slowing(run: RunLike) -> Drawing:
     )
     count = int(requests["ttft_ms"].notna().sum())
     drawn = "" if count == len(told.points) else f", {len(told.points)} of them drawn"
-    subtitle = f"{count:,} requests by when they were due{drawn}; median and p95 of {told.length_s:g} s each"
-    chart: Drawing = alt.layer(dots, lines).properties(
+    subtitle = [
+        f"{count:,} requests by when they were due{drawn}; median and p95 of {told.length_s:g} s each"
+    ]
+    cut = _settling(run, requests)
+    if len(cut):
+        subtitle.append("dashed: before it MSER-5 sees a beginning that is unlike the rest; nothing is cut")
+    rule = alt.Chart(cut).mark_rule(color=theme.MARK).encode(x="at_s:Q", tooltip=["what:N"])
+    chart: Drawing = alt.layer(dots, lines, *([rule] if len(cut) else [])).properties(
         width=theme.WIDTH, height=190, title=alt.Title(title, subtitle=subtitle)
     )
     return chart
@@ -191,6 +200,32 @@ def window_rules(run: RunLike) -> alt.Chart:
     )
     rules: alt.Chart = alt.Chart(edges).mark_rule(strokeWidth=1.2).encode(x="at_s:Q", tooltip=["what:N"])
     return rules
+
+
+def _steady_part(run: RunLike) -> list[alt.Chart]:
+    """A shade behind the steady part of the window, where there is one in one piece."""
+    span = frames.window(run)
+    steady = frames.stored(run).summary["windows"].get("steady")
+    if steady is None or span.holes:
+        return []
+    edges = pd.DataFrame(
+        {
+            "begin_s": [steady["start_s"] - span.start_ns / frames.NS],
+            "end_s": [steady["end_s"] - span.start_ns / frames.NS],
+            "what": ["the steady part: settled, and not near the end"],
+        }
+    )
+    shade = alt.Chart(edges).mark_rect(color=theme.FAINT, opacity=0.12)
+    return [shade.encode(x="begin_s:Q", x2="end_s:Q", tooltip=["what:N"])]
+
+
+def _settling(run: RunLike, requests: pd.DataFrame) -> pd.DataFrame:
+    """Where MSER-5 would cut the window's beginning, if it would cut more than a tenth of it; else empty."""
+    due = requests[requests["ttft_ms"].notna()].sort_values("scheduled_ns", kind="stable")
+    cut = mser5(due["ttft_ms"].to_numpy(dtype=np.float64))
+    kept = cut if len(due) and cut > 0.1 * len(due) else 0
+    at = frames.seconds(frames.window(run), frames.column(due, "scheduled_ns")[kept : kept + 1])
+    return pd.DataFrame({"at_s": at, "what": "MSER-5 would begin here"})[: 1 if kept else 0]
 
 
 def _zoom() -> alt.Parameter:
