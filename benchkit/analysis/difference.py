@@ -94,7 +94,7 @@ def difference(
     log_ratio = float(values[0].mean()) if paired else float(values[1].mean() - values[0].mean())
     known = replace(empty, base=means[0], new=means[1], log_ratio=log_ratio, units=units, note=note)
     if min(units) < 2:
-        return replace(known, note=note or SINGLE)
+        return replace(known, note=SINGLE if min(runs) < 2 else note or SINGLE)
     spread = student.paired(values[0], floor) if paired else student.welch(values[0], values[1], floor)
     return replace(
         known,
