@@ -8,6 +8,7 @@ Names are loaded when they are used, so that importing the package, and starting
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchkit.report.compare import Comparison, compare
     from benchkit.report.run import Run, load_run, run, run_async
     from benchkit.report.sweep import Sweep, load_sweep, sweep, sweep_async
 
