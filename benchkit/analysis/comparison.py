@@ -12,7 +12,7 @@ from benchkit.analysis.binomial import needed_for
 from benchkit.analysis.catalogue import METRICS
 from benchkit.analysis.compared_number import ComparedNumber
 from benchkit.analysis.compared_run import ComparedRun
-from benchkit.analysis.difference import CLIENT_FLOOR, Difference, difference, holm
+from benchkit.analysis.difference import CLIENT_FLOOR, SINGLE, Difference, difference, holm
 from benchkit.analysis.estimate import Estimate
 from benchkit.analysis.intervals import SHARES
 from benchkit.analysis.pairing import Asked, Pairing, pairing
@@ -64,6 +64,8 @@ class NumberCompared:
         Args:
             change: the smallest change that matters, as a share.
         """
+        if self.difference.note == SINGLE:
+            return "cannot tell: a single run a side"
         neutral = self.number.metric in _NEUTRAL
         told = self.difference.words(change, *(("higher", "lower") if neutral else ()))
         if self.difference.differs() and not self.stands_out:

@@ -146,19 +146,19 @@ def comparison(values: Mapping[str, Any] | CompareParameters) -> Comparison:
         untrusted=doubt,
     )
     notes = [sides.note] if sides.note else []
-    notes += [f"only one side has the load {label(point)}: left out" for point in found.left_out]
+    if found.left_out:
+        names = dict.fromkeys(label(point) for point in found.left_out)
+        notes.append(f"left out, since only one side has them: {', '.join(names)}")
     notes += comparison_notes(named, loads, unknown_points(*named.values()))
     return Comparison(asked, loads, differences, judged, sides.settings, tuple(notes), doubt)
 
 
 def _differences(found: Matched, asked: CompareParameters) -> tuple[ManifestDifference, ...]:
     """What differs, once nothing of it forbids the comparison; a side's runs must be alike under each load."""
-    differing: list[ManifestDifference] = []
     for load in found.loads:
         own = manifest_differences(load.base, load.new, loads_match=found.by_key)
         refuse_unlike(own, {asked.base_name: load.base, asked.new_name: load.new}, asked.differs)
-        differing += [each for each in own if each not in differing]
-    return tuple(differing)
+    return manifest_differences(_all(found, 0), _all(found, 1), loads_match=found.by_key)
 
 
 def _loads(

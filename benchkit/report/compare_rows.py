@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,9 +75,15 @@ def _differing(found: Comparison) -> Iterator[str]:
     if bounded:
         level = 100 * (1 - rest[0][1].difference.alpha)
         what = f"{len(bounded)} other numbers do not differ" if out or open_ else "No number differs"
-        yield f"{what} by more than {100 * max(bounded):.2g} % ({level:.3g} %)."
+        yield f"{what} by more than {_up(100 * max(bounded))} % ({level:.3g} %)."
     if open_:
         yield f"Whether a change of {100 * change:g} % is there can't be told of {_listed(open_)}."
+
+
+def _up(percent: float) -> str:
+    """Rounded up to two figures, so that "not by more than" stays true."""
+    places = 1 - _decade(percent)
+    return f"{math.ceil(percent * 10**places - 1e-9) / 10**places:g}"
 
 
 def _bound(compared: NumberCompared, change: float) -> float | None:
