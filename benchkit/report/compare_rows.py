@@ -183,7 +183,7 @@ def _value(estimate: Estimate) -> str:
 
 def _effect(compared: NumberCompared) -> str:
     effect = compared.difference.effect
-    return NONE if effect is None else f"{effect:+.1f} sd"
+    return NONE if effect is None else f"{effect:+.1f}\N{NO-BREAK SPACE}sd"
 
 
 def _name(load: LoadCompared, compared: NumberCompared) -> str:

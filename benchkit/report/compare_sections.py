@@ -53,7 +53,7 @@ def numbers(found: Comparison) -> Section:
         title = compare_rows.sizes(load)
         title = f"{load.label}: {title}" if load.label else title
         table = compare_rows.numbers(found, load)
-        html.append(f"<p>{escape(title)}</p>{_table(table)}")
+        html.append(f"<p>{escape(title)}</p>{_table(table, limited=(1, 2, 4))}")
         text.append(f"{title}\n{aligned(table)}")
     how = (
         "Values: of all runs of a side together, with the 95 % interval that their spread gives (of a single run, "
@@ -97,9 +97,21 @@ def _list(items: Sequence[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
 
 
-def _table(table: Rows) -> str:
+def _table(table: Rows, limited: Sequence[int] = ()) -> str:
+    """A table; of the columns that are limited, what stands in brackets goes below the value."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
+        "<tr>"
+        + "".join(
+            _limited(cell) if at in limited else f"<td>{escape(cell)}</td>" for at, cell in enumerate(row)
+        )
+        + "</tr>"
+        for row in table.rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _limited(cell: str) -> str:
+    value, _, limits = cell.partition(" (")
+    below = f'<br><span class="bk-limits">{escape(limits.removesuffix(")"))}</span>' if limits else ""
+    return f'<td><span class="bk-value">{escape(value)}</span>{below}</td>'
