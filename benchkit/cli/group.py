@@ -62,7 +62,7 @@ def main() -> None:
     """Measure LLM serving: how fast, how sure, and can the numbers be believed.
 
     Results go to stdout, progress to stderr. Exit codes: 0 valid or suspect, 1 failed, 2 bad parameters, 3 invalid
-    measurement, 4 objective missed (with --check-slo), 130 interrupted.
+    measurement, 4 objective missed (with --check-slo) or gate failed, 130 interrupted.
     """
 
 
