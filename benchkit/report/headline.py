@@ -28,7 +28,7 @@ def headline(run: RunLike) -> Section:
         (
             "output tokens/s",
             _shown(rates["output_tokens_per_s"], "value"),
-            f"{_shown(rates['requests_per_s'], 'value')} requests/s",
+            f"{_between(rates['output_tokens_per_s'])}{_shown(rates['requests_per_s'], 'value')} requests/s",
         ),
         _card("time to first token", metrics["ttft_ms"]),
         _card(
@@ -62,6 +62,11 @@ def _card(name: str, metric: Mapping[str, Any]) -> tuple[str, str, str]:
     else:
         about += f"; p99 not resolved, max {amount(metric['max'])} ms"
     return name, f"{_shown(metric, 'p50')} ms", about
+
+
+def _between(entry: Mapping[str, Any]) -> str:
+    limits = limits_of(entry)
+    return "" if limits is None else f"{between(*limits)}; "
 
 
 def _shown(entry: Mapping[str, Any], statistic: str) -> str:

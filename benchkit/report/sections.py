@@ -34,6 +34,7 @@ _GROUPS: Final = ("parameters", "server", "preflight", "environment", "plan", "l
 """Groups of the manifest in the order that a reader wants them; any others follow."""
 
 _SHOWN_LIMITS: Final = 5
+_VARIANCE_OF: Final = {"ttft_ms": "TTFT", "tpot_ms": "TPOT", "latency_ms": "latency"}
 _CODE: Final = re.compile(r"`([^`<>]+)`")
 _SIGNS: Final = {"ok": "✓", "note": "·", "warning": "!", "fatal": "✗"}
 _NO_CHECK: Final = "No check was made before this run."
@@ -76,6 +77,8 @@ def metrics(run: RunLike) -> Section:
             f"<details><summary>The same over the steady part alone: {part['start_s']:.1f} to {part['end_s']:.1f} s"
             f"</summary>{steady}</details>"
         )
+    elif summary["windows"].get("steady_missing"):
+        html += f"<p>No steady part is told apart: {escape(summary['windows']['steady_missing'])}.</p>"
     return Section(html, tables.summary_frame(summary).to_string())
 
 
@@ -92,13 +95,29 @@ def _how_sure(summary: Mapping[str, Any]) -> str:
                 f"queue (memory: {told['memory_requests']:.3g} requests)"
             )
     else:
-        said = f"Small figures: 95 % intervals from {told['runs']} {told['by']}"
+        said = f"Small figures: 95 % intervals from {told['runs']} {told['by']}{_parts_of_variance(told)}"
     more = (
         f" <strong>Repeats needed</strong>: {escape(told['repeats_needed'])}."
         if told.get("repeats_needed")
         else ""
     )
     return f"<p>{said}. A star marks what the run does not resolve.{more}</p>"
+
+
+def _parts_of_variance(told: Mapping[str, Any]) -> str:
+    """How much of the spread between runs their own memory explains: what is left no longer run would lessen."""
+    shares = {
+        name: parts["within"] / (parts["within"] + parts["between"])
+        for name, parts in (told.get("variance") or {}).items()
+        if name in _VARIANCE_OF and parts["within"] + parts["between"] > 0
+    }
+    if not shares:
+        return ""
+    listed = ", ".join(f"{100 * share:.0f} % for {_VARIANCE_OF[name]}" for name, share in shares.items())
+    return (
+        f". Of the spread of their means, chance inside a run explains {listed}; the rest lies between the runs, "
+        "and longer runs would not lessen it"
+    )
 
 
 def limits(run: RunLike) -> Section:
