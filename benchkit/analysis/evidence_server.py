@@ -18,6 +18,7 @@ _AT_THE_END = 0.05
 _A_BURST = 4
 _LATE_NS = 1_000_000
 """Events of a read that waited for longer may have come apart."""
+_STANDSTILL_NS = 20_000_000
 
 
 def of_server(case: Case) -> Found:
@@ -43,7 +44,7 @@ def _of_counts(case: Case) -> Found:
         yield Evidence("tokens_gap", made.gap, made.words)
     hits = prefix_hits(
         case.requests,
-        said_by_server(telemetry, case.window),
+        said_by_server(telemetry),
         {"parameters": case.parameters, "preflight": case.preflight},
     )
     if hits is not None:
@@ -70,12 +71,19 @@ def _of_streams(case: Case) -> Found:
     columns, chunks = case.columns, case.chunks
     tokens = np.fmax(np.nan_to_num(columns.output_tokens), chunks.counts)
     long = columns.ok & columns.in_phase & (tokens >= _FEWEST_TOKENS) & ~np.isnan(columns.last_token)
-    if not long.any():
+    if not long.any() or _reads_late_unseen(case):
         return
     spread = columns.last_token - columns.first_token
     latency = columns.end - columns.sent
     at_once = (spread < _LINE_PACE_NS * (tokens - 1)) & (spread < _AT_THE_END * latency)
     yield Evidence("buffered", float((at_once | _in_bursts(case))[long].mean()))
+
+
+def _reads_late_unseen(case: Case) -> bool:
+    """Whether the client may itself have joined events: it has no receive times, and once stood still."""
+    workers = [worker for worker in case.load_facts.get("workers") or () if worker]
+    blind = any(worker.get("kernel_times") is False for worker in workers)
+    return blind and any((worker.get("loop_gap_max_ns") or 0) > _STANDSTILL_NS for worker in workers)
 
 
 def _in_bursts(case: Case) -> NDArray[np.bool_]:
