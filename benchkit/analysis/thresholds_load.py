@@ -93,7 +93,7 @@ OF_LOAD: tuple[Threshold, ...] = (
         reason="the load has not come to rest, or the server changes under it: the numbers depend on when one looks",
         remedy="raise `warmup_s`; if it drifts on, the load is above what the server can hold, or something warms up, "
         "throttles or fills: see the charts over time",
-        basis="below 5 % most decisions stay as they are; chance alone is called drift in at most 1 % of runs",
+        basis="below 5 % most decisions stay as they are; chance alone is called drift in about 1 % of runs",
     ),
     Threshold(
         name="repeats_disagree",
