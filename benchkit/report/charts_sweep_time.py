@@ -282,9 +282,7 @@ def _subtitle(
     told_lines = told_first(found) + told_off(every, "triangles at the top")
     short = dict.fromkeys(value.name for value in values if not value.found.resolved)
     if short:
-        needs = ", ".join(
-            f"a {name} needs {needed_for(QUANTILES[name])}" for name in short if name in QUANTILES
-        )
+        needs = ", ".join(f"a {name} needs {needed_for(q)}" for name, q in QUANTILES.items() if name in short)
         told_lines.append(f"hollow: too few independent requests{f' ({needs})' if needs else ''}")
     return told_lines + kinds([value.found for value in values])
 
