@@ -58,7 +58,7 @@ class Engines:
         else:
             self._arrived[:, :count] = arrived_ns
         self._streams = streams
-        self._known = np.full(runs, streams if streams else count)
+        self._known = np.full(runs, streams or count)
         self._first_step = np.full((runs, count), -1, dtype=np.int64)
 
     def run(self, until_ns: int, model: LinearStepTime) -> Steps:
