@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchkit.analysis.binned import TimeBins, binned_events
 from benchkit.analysis.estimate import Estimate
 from benchkit.analysis.intervals import SHARES, Depth, mean_estimate, percentile_estimates
-from benchkit.analysis.points import LoadPoint
-from benchkit.analysis.recorded import measured_of
 from benchkit.analysis.repeats import between
 from benchkit.analysis.run_memory import memory
-from benchkit.experiments.search_simulated import SimulatedServer
-from benchkit.parameters import resolve
-from benchkit.serving.simulated.settings import settings_for
 
 Floats = NDArray[np.float64]
 
 STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 TRUTH_SEED, PUBLISHED_SEED = 777, 20_261
-RATE = "output_tokens_per_s"
 _SIGMA = math.sqrt(math.log(2.0))
 """Of a lognormal whose standard deviation equals its mean."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one run said of one number, and what it was made of."""
+class Truth:
+    """What a very long run says."""
 
-    estimates: Mapping[str, Estimate]
-    share_below: Callable[[float], float]
-    """The share of its values that are not above a bound."""
-    variance: float | None
-    """Of its values; None of a rate."""
+    numbers: Mapping[str, Mapping[str, float]]
+    """Number -> statistic -> value."""
+    memory: float
+    """Requests between two that know nothing of each other."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +39,13 @@ class Cell:
     name: str
     count: int
     """Requests a run, about."""
-    outcomes: Callable[[int, int], Iterator[Mapping[str, Outcome]]]
-    """(seed, runs) -> runs that are independent of each other, number by number."""
-    truth: Callable[[], Mapping[str, Mapping[str, float]]]
-    """Number -> statistic -> what a very long run says."""
-    between_runs: bool = False
-    """Whether the intervals come from the spread of repeats, whose few degrees of freedom make them wide."""
+    outcomes: Callable[[int, int], Iterator[Mapping[str, Mapping[str, Estimate]]]]
+    """(seed, runs) -> runs that are independent of each other: number -> statistic -> what the run says of it."""
+    truth: Callable[[], Truth]
+    repeats: int = 1
+    """Runs whose spread the intervals come from; 1 = from the memory inside a single run."""
+    batch: int = 100
+    """Runs that are made together."""
 
 
 Draw = Callable[[np.random.Generator, int], tuple[Floats, tuple[Floats, ...]]]
@@ -106,14 +98,14 @@ def queue(load: float) -> Draw:
 def series_cell(name: str, count: int, draw: Draw) -> Cell:
     """Intervals from the memory of one run."""
 
-    def outcomes(seed: int, runs: int) -> Iterator[Mapping[str, Outcome]]:
+    def outcomes(seed: int, runs: int) -> Iterator[Mapping[str, Mapping[str, Estimate]]]:
         random = np.random.default_rng([seed, count])
         for _ in range(runs):
             values, memory_from = draw(random, count)
             tau = memory(memory_from)
             depth = Depth(tau, count / tau)
             found = {"mean": mean_estimate(values, [count], depth)}
-            yield {"": _outcome(found | percentile_estimates(values, [count], depth), values)}
+            yield {"": found | percentile_estimates(values, [count], depth)}
 
     return Cell(name, count, outcomes, lambda: _truth_of_series(draw))
 
@@ -121,83 +113,31 @@ def series_cell(name: str, count: int, draw: Draw) -> Cell:
 def repeats_cell(name: str, count: int, draw: Draw, repeats: int) -> Cell:
     """Intervals from the spread between repeats."""
 
-    def outcomes(seed: int, runs: int) -> Iterator[Mapping[str, Outcome]]:
+    def outcomes(seed: int, runs: int) -> Iterator[Mapping[str, Mapping[str, Estimate]]]:
         random = np.random.default_rng([seed, count, repeats])
         for _ in range(runs):
             drawn = [draw(random, count) for _ in range(repeats)]
             own = [values for values, _ in drawn]
             worth = sum(count / memory(memory_from) for _, memory_from in drawn)
-            found = {key: between(own, None, key, worth=worth) for key in STATISTICS}
-            yield {"": _outcome(found, np.concatenate(own))}
+            yield {"": {key: between(own, None, key, worth=worth) for key in STATISTICS}}
 
     title = f"{repeats} repeats of {name}"
-    return Cell(title, count, outcomes, lambda: _truth_of_series(draw), between_runs=True)
+    return Cell(title, count, outcomes, lambda: _truth_of_series(draw), repeats=repeats)
 
 
-def _outcome(estimates: Mapping[str, Estimate], values: Floats) -> Outcome:
-    return Outcome(estimates, lambda bound: float((values <= bound).mean()), float(values.var()))
-
-
-def _truth_of_series(draw: Draw) -> Mapping[str, Mapping[str, float]]:
-    values = draw(np.random.default_rng(TRUTH_SEED), 4_000_000)[0]
+def statistics_of(values: Floats) -> dict[str, float]:
+    """The mean and the percentiles of many values."""
     shares = {key: float(np.quantile(values, SHARES[key])) for key in STATISTICS[1:]}
-    return {"": {"mean": float(values.mean())} | shares}
+    return {"mean": float(values.mean())} | shares
 
 
-def server_cell(name: str, load: float, duration_s: float, *, streams: bool = False) -> Cell:
-    """Our simulator, run and analysed as a run of a server is: TTFT, pooled gaps, a rate."""
-    asked: dict[str, Any] = {
-        "input_tokens": 64,
-        "input_tokens_spread": 0.5,
-        "output_tokens": 4,
-        "output_tokens_spread": 0.5,
-        "warmup_s": 2.0,
-    }
-    settings = settings_for("l4-llama-3.2-1b", {"max_num_seqs": 8})
-    server = SimulatedServer(settings, resolve(asked), streams=streams, keep_events=True)
-
-    def outcomes(seed: int, runs: int) -> Iterator[Mapping[str, Outcome]]:
-        for run in range(runs):
-            yield _of_server(server(load, duration_s, seed * 100_000 + run))
-
-    def truth() -> Mapping[str, Mapping[str, float]]:
-        runs = [server(load, 1_000.0, TRUTH_SEED + seed).summary["windows"]["whole"] for seed in range(3)]
-        found = {
-            name: {key: float(np.mean([run["metrics"][name][key] for run in runs])) for key in STATISTICS}
-            for name in ("ttft_ms", "itl_ms")
-        }
-        return found | {RATE: {"mean": float(np.mean([run["rates"][RATE]["value"] for run in runs]))}}
-
-    return Cell(f"simulator, {name}", round(duration_s * (80 if streams else load)), outcomes, truth)
+def _truth_of_series(draw: Draw) -> Truth:
+    values, memory_from = draw(np.random.default_rng(TRUTH_SEED), 4_000_000)
+    return Truth({"": statistics_of(values)}, memory(memory_from))
 
 
-def _of_server(point: LoadPoint) -> Mapping[str, Outcome]:
-    whole = point.summary["windows"]["whole"]
-    measured = measured_of(point.records)
-    values = measured.values["ttft_ms"][measured.columns.in_phase]
-    gaps = binned_events(measured, TimeBins.of(measured.window))["itl_ms"]
-    heft = float(gaps.heft.sum())
-
-    def stated(entry: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Estimate]:
-        limits = {key: (entry["ci95"] or {}).get(key) or (None, None) for key in keys}
-        return {key: Estimate(entry[key], *limits[key]) for key in keys}
-
-    metrics, rate = whole["metrics"], whole["rates"][RATE]
-    return {
-        "ttft_ms": _outcome(stated(metrics["ttft_ms"], STATISTICS), values),
-        "itl_ms": Outcome(
-            stated(metrics["itl_ms"], STATISTICS),
-            lambda bound: 1 - float(gaps.above(bound).sum()) / heft,
-            metrics["itl_ms"]["std"] ** 2,
-        ),
-        RATE: Outcome(
-            {"mean": Estimate(rate["value"], *(rate["ci95"] or (None, None)))}, lambda _: 0.0, None
-        ),
-    }
-
-
-def cells() -> list[Cell]:
-    """The declared list."""
+def series_cells() -> list[Cell]:
+    """Bare series and queues."""
     sizes = (200, 1_000, 5_000, 20_000)
     bare = {"iid lognormal": lognormal, "iid bimodal": bimodal, "iid Pareto 3": heavy}
     found = [
@@ -208,12 +148,10 @@ def cells() -> list[Cell]:
         for load in (0.5, 0.8, 0.9)
         for count in sizes[1:]
     ]
-    found += [repeats_cell("M/G/1 load 0.8", 1_000, queue(0.8), repeats) for repeats in (5, 10)]
-    return [
-        *found,
-        server_cell("low load", 20.0, 25.0),
-        server_cell("high load", 60.0, 15.0),
-        server_cell("closed loop of 6", 6.0, 8.0, streams=True),
+    return found + [
+        repeats_cell(f"M/G/1 load {load}", 1_000, queue(load), repeats)
+        for load in (0.5, 0.8)
+        for repeats in (5, 10)
     ]
 
 
