@@ -111,8 +111,14 @@ class Binned:
             found[name] = of_share(self._at, self.sample.total, share, error, seen, depth)
         return found
 
-    def between(self, clusters: repeats.Clusters, requests: int, level: float = 0.95) -> Statistics:
-        """Mean and percentiles with intervals from the spread between repeats."""
+    def between(
+        self,
+        clusters: repeats.Clusters,
+        requests: int,
+        level: float = 0.95,
+        worth: float | None = None,
+    ) -> Statistics:
+        """Mean and percentiles with intervals from the spread between repeats; ``worth`` as of ``repeats.between``."""
         if not self.sample.total:
             return {}
         hefts, sums = self._of(self.heft, clusters), self._of(self.sums, clusters)
@@ -125,7 +131,7 @@ class Binned:
             beyond = self._of(self.above(self.sample.percentile(100 * share)), clusters)
             influence = ((1 - share) * hefts - beyond)[there] / self.heft.sum()
             count = min(requests, self.sample.total)
-            found[name] = repeats.of_clusters(self._at, count, share, influence, clusters.noun, level)
+            found[name] = repeats.of_clusters(self._at, count, share, influence, clusters.noun, level, worth)
         return found
 
     def _at(self, share: float) -> float:

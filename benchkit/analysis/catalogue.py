@@ -32,6 +32,7 @@ class Rate:
 
 
 _OK = "`ok`, scheduled in the window"
+_LASTED = _OK + "; `incomplete` and `interrupted` as at least so long (Kaplan-Meier)"
 _BEGUN = "`ok`, `incomplete` and `interrupted`, scheduled in the window"
 _STAMPED = "events stamped in the window, of requests that did not fail, whenever these were scheduled"
 
@@ -81,8 +82,8 @@ METRICS: tuple[Metric, ...] = (
         "(t_m - t_1) / (n - k_1)",
         "chunk_ns, chunk_tokens, output_tokens",
     ),
-    Metric("latency_ms", "ms", "request", _OK, "e - s", "end_ns, sent_ns"),
-    Metric("latency_from_schedule_ms", "ms", "request", _OK, "e - c", "end_ns, scheduled_ns"),
+    Metric("latency_ms", "ms", "request", _LASTED, "e - s", "end_ns, sent_ns"),
+    Metric("latency_from_schedule_ms", "ms", "request", _LASTED, "e - c", "end_ns, scheduled_ns"),
     Metric(
         "normalized_latency_ms", "ms/token", "request", _OK, "(e - s) / n", "end_ns, sent_ns, output_tokens"
     ),

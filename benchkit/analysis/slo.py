@@ -194,6 +194,8 @@ def _estimated(objective: StatisticObjective, measured: Measured, sure: WindowIn
         estimate = sure.of_requests(values, named, share)
         sample = _sample(objective, measured)
     value = _value(objective, measured, sample, worse)
+    if metric in sure.unfinished and estimate is known.get(named) and estimate is not None:
+        value = estimate.value
     if value is None:
         return Evaluation(objective.text, "undecided", None, None, unit, "no request gave a value")
     if estimate is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from benchkit.analysis.long_run import variance_of_mean
 from benchkit.analysis.measured import Measured
 from benchkit.analysis.run_memory import memory, memory_of
 from benchkit.analysis.send_order import Series
+from benchkit.analysis.unfinished import latencies, stated
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -49,6 +50,8 @@ class WindowIntervals:
     series: Series
     starts: Sequence[float | None] | None = None
     level: float = 0.95
+    unfinished: Mapping[str, int] = field(default_factory=dict)
+    """Of latencies, how many requests were not seen to end; then the values are those of Kaplan and Meier."""
 
     def of_requests(self, per_request: Floats, statistic: str, share: float | None) -> Estimate:
         """A mean or percentile of any number that each request has, as those of the metrics.
@@ -95,7 +98,10 @@ class WindowIntervals:
         return worth
 
     def of_metric(self, name: str) -> dict[str, Any]:
-        """What the summary's entry of a metric is given: ``ci95``, ``effective`` and, where refused, ``notes``."""
+        """What the summary's entry of a metric is given: ``ci95``, ``effective`` and, where refused, ``notes``.
+
+        Of latencies of which some were not seen to end also ``unfinished`` and the statistics themselves.
+        """
         found = self.metrics.get(name) or {}
         limits = {statistic: _limits(each) for statistic, each in found.items()}
         notes = {
@@ -105,6 +111,8 @@ class WindowIntervals:
         effective = found["mean"].effective if "mean" in found else None
         if effective is not None and math.isfinite(effective):
             told["effective"] = effective
+        if name in self.unfinished:
+            told |= stated(found, self.unfinished[name])
         return told | ({"notes": notes} if notes else {})
 
     def of_rate(self, name: str) -> dict[str, Any]:
@@ -162,6 +170,9 @@ def window_intervals(
     for name, (values, sizes) in series.all().items():
         own = Depth(depth.memory, min(depth.independent, values.size))
         metrics[name] = _within(values, sizes, own)
+    longest = latencies(series)
+    for name, known in longest.items():
+        metrics[name] = known.estimates(depth, None, level)
     for name, each in events.items():
         metrics[name] = each.estimates(depth, series.requests)
     if bins.count:
@@ -172,7 +183,8 @@ def window_intervals(
         name: rate_estimate(each, bins.sizes, measured.window.length_s, depth)
         for name, each in counts.items()
     }
-    return WindowIntervals(metrics, rates, depth, series.requests, "run", parts, {}, series)
+    lost = {name: known.unfinished for name, known in longest.items()}
+    return WindowIntervals(metrics, rates, depth, series.requests, "run", parts, {}, series, unfinished=lost)
 
 
 def in_flight_levels(measured: Measured, bins: TimeBins) -> Floats:
@@ -211,15 +223,20 @@ def _between(
     if bins.count:
         by_request["in_flight"] = split(in_flight_levels(measured, bins), bins.sizes)
     for name, runs in by_request.items():
-        metrics[name] = {key: repeats.between(runs, starts, key, level) for key in ("mean", *SHARES)}
+        metrics[name] = {
+            key: repeats.between(runs, starts, key, level, depth.independent) for key in ("mean", *SHARES)
+        }
         known = [each for each in runs if each.size]
         found = repeats.variance_parts(
             [float(each.mean()) for each in known], [float(variance_of_mean([each])) for each in known]
         )
         if found is not None and math.isfinite(found.within):
             variance[name] = found
+    longest = latencies(series)
+    for name, latency in longest.items():
+        metrics[name] = latency.estimates(depth, clusters, level)
     for name, each in events.items():
-        metrics[name] = each.between(clusters, series.requests, level)
+        metrics[name] = each.between(clusters, series.requests, level, depth.independent)
     lengths = np.array([part.length_s for part in parts])
     rates = {name: _rate(split(each, bins.sizes), lengths, clusters, level) for name, each in counts.items()}
     return WindowIntervals(
@@ -233,6 +250,7 @@ def _between(
         series,
         starts,
         level,
+        {name: latency.unfinished for name, latency in longest.items()},
     )
 
 

@@ -254,7 +254,11 @@ def test_invariants_of_any_run(data, row, records):
         if not entry["count"]:
             continue
         order = [entry[key] for key in ("min", "p50", "p90", "p95", "p99", "p99_9", "max")]
+        # A percentile of latencies may lie among those that were not seen to end, and a mean above those that were.
+        order = [each for each in order if each is not None]
         assert order == sorted(order), name
+        if "unfinished" in entry:
+            continue
         assert entry["min"] <= entry["mean"] * (1 + 1e-12) + 1e-12, name
         assert entry["mean"] <= entry["max"] * (1 + 1e-12) + 1e-12, name
     for key in ("output_tokens", "requests"):
