@@ -126,7 +126,7 @@ class Binned:
         mean = float(self.sums.sum() / self.heft.sum())
         positive = self.sample.min >= 0
         own = sums[there] / hefts[there]
-        found = {"mean": repeats.of_means(mean, own, clusters.noun, level, positive=positive)}
+        found = {"mean": repeats.of_means(mean, own, clusters.noun, level, positive=positive, worth=worth)}
         for name, share in SHARES.items():
             beyond = self._of(self.above(self.sample.percentile(100 * share)), clusters)
             influence = ((1 - share) * hefts - beyond)[there] / self.heft.sum()

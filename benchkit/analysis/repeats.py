@@ -10,13 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.analysis.estimate import Estimate
-from benchkit.analysis.intervals import MARGIN, UPPER, quantile
+from benchkit.analysis.intervals import (
+    ALLOWANCE_OF_MEANS,
+    ALLOWANCE_OF_SHARES,
+    MARGIN,
+    UPPER,
+    quantile,
+)
 from benchkit.analysis.long_run import t_limit
 
 Floats = NDArray[np.float64]
 
 FEWEST = 3
 """Runs, or server starts, that an interval between them needs."""
+_HALF = 0.5
 _WIDEST = 50.0
 
 
@@ -59,7 +66,8 @@ def between(
     pooled = np.concatenate(whole)
     if statistic == "mean":
         own = np.array([each.mean() for each in whole])
-        return of_means(float(pooled.mean()), own, clusters.noun, level, positive=bool(pooled.min() >= 0))
+        positive = bool(pooled.min() >= 0)
+        return of_means(float(pooled.mean()), own, clusters.noun, level, positive=positive, worth=worth)
     share, ordered = float(statistic[1:].replace("_", ".")) / 100, np.sort(pooled)
     value = quantile(ordered, share)
     influence = np.array([float((each <= value).sum() - share * each.size) for each in whole]) / pooled.size
@@ -108,8 +116,19 @@ def clusters_of(there: Sequence[bool], starts: Sequence[float | None] | None) ->
     return Clusters(tuple(map(tuple, found.values())), "server starts")
 
 
-def of_means(value: float, own: Floats, noun: str, level: float = 0.95, *, positive: bool) -> Estimate:
+def of_means(
+    value: float,
+    own: Floats,
+    noun: str,
+    level: float = 0.95,
+    *,
+    positive: bool,
+    worth: float | None = None,
+) -> Estimate:
     """A mean from those of its clusters, by Student's t.
+
+    Where runs are short against their memory their means are skewed: limits lie on the inverse, as those of a single
+    run, and the error is raised by what so few independent values hide.
 
     Args:
         value: of all together.
@@ -117,15 +136,16 @@ def of_means(value: float, own: Floats, noun: str, level: float = 0.95, *, posit
         noun: what a cluster is.
         level: of confidence.
         positive: whether no value can be below 0.
+        worth: as of ``between``.
     """
     if own.size < FEWEST:
         return Estimate(value, note=_too_few(own.size, noun), effective=own.size)
-    half = t_limit(level, own.size - 1) * float(own.std(ddof=1)) / math.sqrt(own.size)
+    error = float(own.std(ddof=1)) / math.sqrt(own.size) * _raised(ALLOWANCE_OF_MEANS, worth)
+    half = t_limit(level, own.size - 1) * error
     middle = float(own.mean())
     if positive and middle > 0:
-        # With few runs an interval may be as wide as its value: on the logarithm it still ends above zero.
-        stretch = math.exp(min(half / middle, _WIDEST))
-        return Estimate(value, middle / stretch, middle * stretch, effective=own.size)
+        part = half / middle
+        return Estimate(value, middle / (1 + part), middle * _stretch(part), effective=own.size)
     return Estimate(value, middle - half, middle + half, effective=own.size)
 
 
@@ -153,6 +173,7 @@ def of_clusters(
     if clusters < FEWEST:
         return Estimate(value, note=_too_few(clusters, noun), effective=clusters)
     error = math.sqrt(clusters / (clusters - 1) * float(((influence - influence.mean()) ** 2).sum()))
+    error *= _raised(ALLOWANCE_OF_SHARES, worth)
     # Clusters that agree by chance do not know more than as many independent values as there are.
     limit = t_limit(level, clusters - 1)
     half = limit * max(error, math.sqrt(share * (1 - share) / count))
@@ -163,6 +184,21 @@ def of_clusters(
         why = f"not enough data: {clusters} {noun} with {count:,} values leave p{100 * share:g} open above"
         return Estimate(value, low, note=why, effective=clusters)
     return Estimate(value, low, at(share + half), effective=clusters)
+
+
+def _raised(allowance: float, worth: float | None) -> float:
+    return 1.0 if worth is None else math.sqrt(1 + allowance / max(worth, 1.0))
+
+
+def _stretch(part: float) -> float:
+    """The upper limit over the mean, of an interval whose half is this part of it.
+
+    On the inverse it is ``1 / (1 - part)``; with few runs the half may be as large as the mean: from a half on it goes
+    on as the logarithm does, which has no end.
+    """
+    if part <= _HALF:
+        return 1 / (1 - part)
+    return math.exp(min((part - _HALF) / (1 - _HALF), _WIDEST)) / (1 - _HALF)
 
 
 def _too_few(count: int, noun: str) -> str:

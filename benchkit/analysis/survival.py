@@ -147,7 +147,7 @@ def censored_between(
     sizes = [sum(run.values.size for run in group) for group in groups]
     if _known(pooled):
         own = np.array([Survival(_pooled(group)).mean() for group in groups])
-        found = {"mean": of_means(survival.mean(), own, clusters.noun, level, positive=True)}
+        found = {"mean": of_means(survival.mean(), own, clusters.noun, level, positive=True, worth=worth)}
     else:
         found = {"mean": _lower_mean(survival.mean(), "", len(groups))}
     order = np.concatenate([np.flatnonzero(_places(runs, group)) for group in clusters.groups])

@@ -238,7 +238,10 @@ def _between(
     for name, each in events.items():
         metrics[name] = each.between(clusters, series.requests, level, depth.independent)
     lengths = np.array([part.length_s for part in parts])
-    rates = {name: _rate(split(each, bins.sizes), lengths, clusters, level) for name, each in counts.items()}
+    rates = {
+        name: _rate(split(each, bins.sizes), lengths, clusters, level, depth.independent)
+        for name, each in counts.items()
+    }
     return WindowIntervals(
         metrics,
         rates,
@@ -254,11 +257,14 @@ def _between(
     )
 
 
-def _rate(parts: Sequence[Floats], lengths: Floats, clusters: repeats.Clusters, level: float) -> Estimate:
+def _rate(
+    parts: Sequence[Floats], lengths: Floats, clusters: repeats.Clusters, level: float, worth: float
+) -> Estimate:
     totals = np.array([each.sum() for each in parts])
     groups = [list(group) for group in clusters.groups]
     own = np.array([totals[group].sum() / lengths[group].sum() for group in groups])
-    return repeats.of_means(float(totals.sum() / lengths.sum()), own, clusters.noun, level, positive=True)
+    rate = float(totals.sum() / lengths.sum())
+    return repeats.of_means(rate, own, clusters.noun, level, positive=True, worth=worth)
 
 
 def _limits(found: Estimate) -> list[float] | None:

@@ -16,9 +16,25 @@ def test_a_mean_is_students_of_the_runs():
     """Run means 9, 10, 11: t of two degrees of freedom is 4.303, the standard error 1/sqrt(3)."""
     own = [np.full(50, mean) for mean in (9.0, 10.0, 11.0)]
     found = between(own, None, "mean")
-    stretch = np.exp(4.3027 / np.sqrt(3) / 10)
+    part = 4.3027 / np.sqrt(3) / 10
     assert (found.value, found.effective) == (10.0, 3)
-    assert (found.low, found.high) == pytest.approx((10 / stretch, 10 * stretch), rel=1e-4)
+    assert (found.low, found.high) == pytest.approx((10 / (1 + part), 10 / (1 - part)), rel=1e-4)
+
+
+def test_few_independent_values_widen_a_mean():
+    """Runs worth 50 together: the variance is raised by 25 fiftieths."""
+    own = [np.full(50, mean) for mean in (9.0, 10.0, 11.0)]
+    part = 4.3027 / np.sqrt(3) / 10 * np.sqrt(1.5)
+    assert between(own, None, "mean", worth=50.0).low == pytest.approx(10 / (1 + part), rel=1e-4)
+
+
+def test_limits_that_are_as_wide_as_their_mean_still_end():
+    """Run means 1, 10, 19: the upper limit is finite, further away than the inverse of the lower one, and rises on."""
+    wide, wider = (
+        between([np.full(50, 10 + step * by) for step in (-1, 0, 1)], None, "mean") for by in (7.0, 9.0)
+    )
+    assert 0 < wider.low < wide.low < 10
+    assert 30 < wide.high < wider.high < np.inf
 
 
 def test_below_zero_limits_are_symmetric():
