@@ -22,8 +22,8 @@ from benchkit.simulator.step_time import LinearStepTime
 Floats = NDArray[np.float64]
 
 RATE = "output_tokens_per_s"
-SEATS, PROMPT, OUTPUT = 16, (16, 48), (8, 24)
-"""Requests in a batch, and the bounds of prompts and answers in tokens: small, so that a step has much to differ by.
+SEATS, PROMPT, OUTPUT, JITTER = 16, (16, 48), (8, 24), 0.03
+"""Requests in a batch, the bounds of prompts and answers in tokens, and the jitter of the simulator's presets.
 
 Such an engine ends about 97 requests a second at most.
 """
@@ -116,9 +116,8 @@ def runs_of(load: Load, count: int, seed: tuple[int, ...], runs: int) -> Iterato
         arrived = np.cumsum(apart, axis=1).astype(np.int64)
     window = Window(warm_ns, warm_ns + length_ns)
     # Longer than any request waits, by far.
-    steps = Engines(SEATS, prompts, outputs, arrived, load.streams).run(
-        window.end_ns + 3_000_000_000, LinearStepTime()
-    )
+    engines = Engines(SEATS, prompts, outputs, arrived, load.streams, jitter=JITTER, random=random)
+    steps = engines.run(window.end_ns + 3_000_000_000, LinearStepTime())
     for at in range(runs):
         yield _run(steps, outputs[at], at, window)
 

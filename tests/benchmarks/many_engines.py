@@ -1,7 +1,7 @@
 """The simulator's engine for many runs at once: the same steps as ``VllmEngine`` takes, as arrays over the runs.
 
-Only what the runs of the coverage table need: no limit of the cache or of a step's tokens, no front end, no jitter. A
-test holds it against the simulator, nanosecond by nanosecond.
+Only what the runs of the coverage table need: no limit of the cache or of a step's tokens, no front end. A test holds
+it against the simulator, nanosecond by nanosecond where steps do not jitter.
 """
 
 from __future__ import annotations
@@ -44,10 +44,20 @@ class Engines:
         outputs: tokens of each request's answer, likewise.
         arrived_ns: when each request arrives, in order; in a closed loop of the first ones alone.
         streams: 0 = open loop, else a closed loop of so many streams, all of which begin at 0.
+        jitter: standard deviation of the logarithm of a step's time round its model, as in ``EngineConfig``.
+        random: what the jitter is drawn from.
     """
 
     def __init__(
-        self, seats: int, prompts: Ints, outputs: Ints, arrived_ns: Ints | None = None, streams: int = 0
+        self,
+        seats: int,
+        prompts: Ints,
+        outputs: Ints,
+        arrived_ns: Ints | None = None,
+        streams: int = 0,
+        *,
+        jitter: float = 0.0,
+        random: np.random.Generator | None = None,
     ) -> None:
         self._seats, self._prompts, self._outputs = seats, prompts, outputs
         runs, count = prompts.shape
@@ -58,6 +68,7 @@ class Engines:
         else:
             self._arrived[:, :count] = arrived_ns
         self._streams = streams
+        self._jitter, self._random = jitter, random
         self._known = np.full(runs, streams or count)
         self._first_step = np.full((runs, count), -1, dtype=np.int64)
 
@@ -107,6 +118,9 @@ class Engines:
                 + model.decode_us_per_request * decoding
                 + model.kv_us_per_token * context
             )
+            if self._random is not None:
+                noise = self._random.standard_normal(runs) - self._jitter / 2
+                duration_us = duration_us * np.exp(self._jitter * noise)
             busy = decoding + new > 0
             now = now + np.where(busy, np.rint(duration_us * 1e3).astype(np.int64), 0)
             ends.append(now)
