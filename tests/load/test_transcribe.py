@@ -346,11 +346,13 @@ def test_workers_do_not_meet(tmp_path):
 
 
 def follower(folder):
+    # In a session of its own: what gives way gives it for its whole session, and this one runs all other tests.
     return subprocess.Popen(
         [sys.executable, "-m", "benchkit.load.transcribe", str(folder), "0"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -418,6 +420,7 @@ def test_the_process_imports_no_pandas(tmp_path):
         text=True,
         check=True,
         timeout=60,
+        start_new_session=True,
     )
     assert done.stdout.splitlines()[-1] == "[]"
     assert len(rows(tmp_path)) == 1

@@ -259,6 +259,7 @@ def peak_mib(folder: Path) -> float:
         text=True,
         check=True,
         timeout=120,
+        start_new_session=True,
     )
     return int(done.stdout.splitlines()[-1]) / 1024
 
