@@ -63,6 +63,14 @@ def test_nothing_that_ended_is_no_steady_part(measured_of):
     assert "ended" in found.reason
 
 
+def test_an_answer_that_was_there_before_its_request_was_booked_as_sent(measured_of):
+    """The kernel may stamp a quick server's answer before the loop has its time of sending: nothing breaks."""
+    sent, ttft, took = closed_loop(4, 0.5, 20)
+    took[:4] = ttft[:4] = -1e-5
+    (part,) = steady_window(measured_of([(sent, ttft, took)])).window.parts
+    assert part.start_ns == pytest.approx(1.5 * S, rel=0.05)
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 0.8))
 def test_the_steady_part_lies_inside_and_holds_its_requests(measured_of, queue, seed, load):
     """Whatever the load: it lies in the window, and its requests are those that were due in it."""

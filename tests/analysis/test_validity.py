@@ -170,7 +170,7 @@ def case(row, name: str, *, bad: bool) -> dict[str, Any]:
                 for at in range(100)
             ],
         },
-        "context_switches": {"workers": [worker(involuntary_switches=1_001 if bad else 1_000)]},
+        "context_switches": {"workers": [worker(involuntary_switches=3_001 if bad else 3_000)]},
         "run_queue": {"workers": [worker(), worker(run_queue_ns=SECOND + bad)]},
         "steal": {"said": telemetry("host", [100.0, 600.0, 1_100.0], steal_percent=5.1 if bad else 5.0)},
         "gc_ran": {"workers": [worker(), worker(gc_collections=int(bad))]},

@@ -40,10 +40,10 @@ import os, sys, time
 os.sched_setaffinity(0, [int(sys.argv[1])])
 end = time.monotonic() + 20
 while time.monotonic() < end:
-    rest = time.monotonic() + 0.002
+    rest = time.monotonic() + 0.001
     while time.monotonic() < rest:
         pass
-    time.sleep(0.0005)
+    time.sleep(0.0002)
 """
 
 provoked: set[str] = set()
@@ -154,7 +154,7 @@ def favour(folder: Path) -> None:
 def busy_core(core: int):
     """A process that keeps one core busy, for at most 20 s.
 
-    It rests for half a millisecond after each two: who wakes up is let in at once, and takes the core from the other.
+    It rests a little after each millisecond: who wakes up is let in at once, and takes the core from the other.
     In a session of its own, as other users' programs are: between sessions Linux shares evenly.
     """
     command = [sys.executable, "-c", _BUSY, str(core)]
@@ -180,7 +180,8 @@ def test_a_run_at_peace_has_no_reason_that_is_not_the_machines(embedded, measure
         ),
         *("blurred_stamps", "context_switches", "run_queue", "worker_cpu", "steal"),
     }
-    assert {reason["name"] for reason in run.summary["validity"]["reasons"]} - machine == set()
+    found = {reason["name"]: reason["value"] for reason in run.summary["validity"]["reasons"]}
+    assert {name: value for name, value in found.items() if name not in machine} == {}
     unasked = {"lockstep", "repeats_disagree", "drift", "in_flight_gap"}
     assert set(BY_NAME) - set(run.summary["validity"]["checked"]) <= unasked | {"steal", "prefix_hits"}
 
@@ -252,10 +253,10 @@ def test_a_machine_that_is_slower_in_one_repeat(proxy, measure):
 
     def began(load: object) -> None:
         loads.append(load)
-        proxy.meddle(hold_ms=80 * len(loads), wobble_ms=40)
+        proxy.meddle(hold_ms=150 * len(loads), wobble_ms=100)
 
     hooks = Hooks(on_start=began)
-    return measure(proxy.url, hooks=hooks, concurrency=24, output_tokens=1, repeats=2, duration_s=2)
+    return measure(proxy.url, hooks=hooks, concurrency=48, output_tokens=1, repeats=2, duration_s=2)
 
 
 @provokes("in_flight_gap")
