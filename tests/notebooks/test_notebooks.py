@@ -133,7 +133,7 @@ def test_run_benchmark_leaves_a_run_and_its_report(report: Path, served: str) ->
     assert run.summary["requests"]["ok"] > 50
     executed = report.parent / "report.ipynb"
     bundles = [output["data"] for output in _outputs(executed) if renderer.MIME in output.get("data", {})]
-    assert len(bundles) == 8
+    assert len(bundles) == 9
     assert all({"image/png", "text/plain"} <= set(bundle) and "text/html" not in bundle for bundle in bundles)
     assert [output for output in _outputs(executed) if RUN_MIME in output.get("data", {})]
     assert "Serving Benchmark Result" in _texts(executed)
