@@ -72,6 +72,10 @@ def test_a_chart_asks_what_it_answers(run: Any, build: Any) -> None:
     target = Watched(run, _said(10, [0, 1])) if build is charts.server else run
     question, *under = _titles(renderer.vega_lite(build(target)))
     assert question.endswith("?")
+    if build is charts.client_map:
+        # Of another machine than this one's map, or of none: the chart says so.
+        assert under
+        return
     assert any(character.isdigit() for line in under for character in line)
 
 
