@@ -73,8 +73,7 @@ def test_a_chart_asks_what_it_answers(run: Any, build: Any) -> None:
     question, *under = _titles(renderer.vega_lite(build(target)))
     assert question.endswith("?")
     if build is charts.client_map:
-        # Of another machine than this one's map, or of none: the chart says so.
-        assert under
+        # A run without workers has no place on a map, and no count of values.
         return
     assert any(character.isdigit() for line in under for character in line)
 
