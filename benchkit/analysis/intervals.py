@@ -24,19 +24,19 @@ Floats = NDArray[np.float64]
 
 ENOUGH: Final = 50
 """Memories that a run must span for any interval."""
-MARGIN: Final = 1.4
-"""By how much more than the least a run must be worth for a percentile: runs that just reach it do so by luck, and
-theirs are the intervals that are too narrow."""
-ALLOWANCE_OF_MEANS: Final = 25.0
-ALLOWANCE_OF_SHARES: Final = 10.0
-"""Variance is raised by this much over the memories that a run spans: short series of long waits are skewed, and look
-calm when they are. Chosen on other seeds than those of the coverage table, where it is shown what is left to miss."""
+MARGIN: Final = 2.0
+"""By how much more than the least a run must be worth for a percentile: of runs that are worth just so much, 4 of 100
+put its upper limit beyond their sample. Of those that are worth less only the lucky ones would be believed, whose
+intervals are too narrow."""
+ALLOWANCE: Final = 10.0
+"""Variance is raised by this much over the memories that a run spans: short series look calm when they are. This and
+the longer upper side of means were chosen on other seeds than those of the coverage table."""
 BURSTS: Final = 10
-"""Separate bursts of exceedances that a percentile from p90 up must have seen."""
+"""Separate exceedances that a percentile from p90 up must have seen."""
 SHARES: Final[Mapping[str, float]] = {name: percent / 100 for name, percent in PERCENTILES}
 _FEWEST: Final = 20
 UPPER: Final = 0.9
-"""From this share on a percentile is one of the tail, which only bursts can teach."""
+"""From this share on a percentile is one of the tail, which only separate exceedances can teach."""
 _OPEN: Final = 0.1
 
 
@@ -63,9 +63,15 @@ class Depth:
             return ENOUGH
         return max(ENOUGH, math.ceil(MARGIN * least(share)))
 
-    def allowance(self, amount: float) -> float:
+    @property
+    def raised(self) -> float:
         """What a standard error is multiplied by."""
-        return math.sqrt(1 + amount / max(self.independent, 1.0))
+        return raised(self.independent)
+
+
+def raised(independent: float) -> float:
+    """What a standard error is multiplied by, for what so few independent values hide."""
+    return math.sqrt(1 + ALLOWANCE / max(independent, 1.0))
 
 
 def mean_estimate(values: Floats, sizes: Sequence[int], depth: Depth) -> Estimate:
@@ -122,9 +128,21 @@ def percentile_estimates(
     return found
 
 
-def bursts(places: NDArray[np.integer[Any]], memory: float) -> int:
-    """How many groups of exceedances there are that lie further apart than the memory reaches."""
-    return int(np.count_nonzero(np.diff(places) > memory)) + 1 if places.size else 0
+def bursts(places: NDArray[np.integer[Any]], memory: float, most: int = BURSTS) -> int:
+    """How many exceedances there are that know nothing of each other: each further from the one before than the memory.
+
+    One long stretch of them counts by its memories; many within one memory are one event.
+
+    Args:
+        places: of the exceedances in their series, rising.
+        memory: how far apart two must lie.
+        most: where counting ends.
+    """
+    found, at = 0, 0
+    while at < places.size and found < most:
+        found += 1
+        at = int(np.searchsorted(places, places[at] + memory, side="right"))
+    return found
 
 
 def of_share(
@@ -146,7 +164,7 @@ def of_share(
         depth: of the run.
     """
     value = at(share)
-    half = t_limit() * error * depth.allowance(ALLOWANCE_OF_SHARES)
+    half = t_limit() * error * depth.raised
     independent = share * (1 - share) / error**2 if error > 0 else math.inf
     name = f"p{100 * share:g}"
     why = depth.refusal(share)
@@ -154,7 +172,7 @@ def of_share(
         needed = depth.needed(share)
         why = f"not enough data: worth {_count(independent)} independent values, {name} needs {needed:,}"
     if not why and share >= UPPER and seen_bursts is not None and seen_bursts < BURSTS:
-        why = f"not enough data: values above it came in {seen_bursts} bursts, {name} needs {BURSTS}"
+        why = f"not enough data: values above it came in {seen_bursts} separate bursts, {name} needs {BURSTS}"
     if why:
         return _at_least(at, count, share, name, why, depth)
     low, high = at(share - half), at(share + half)
@@ -202,7 +220,8 @@ def about(value: float, error: float, depth: Depth, *, positive: bool) -> Estima
     """Limits round a mean, on its inverse where nothing can be negative.
 
     Where requests wait for each other, a run that saw long waits also saw them vary more, about as their mean squared:
-    the inverse is the scale on which that dependence is gone, and both sides of the interval miss less unevenly.
+    the inverse is the scale on which that dependence is gone. The upper side is longer by its own part of the mean,
+    since means over few long waits are skewed on that scale too.
 
     Args:
         value: the mean.
@@ -210,14 +229,20 @@ def about(value: float, error: float, depth: Depth, *, positive: bool) -> Estima
         depth: of the run.
         positive: whether no value is below 0.
     """
-    half = t_limit() * error * depth.allowance(ALLOWANCE_OF_MEANS)
+    half = t_limit() * error * depth.raised
     if not positive or value <= 0:
         return Estimate(value, value - half, value + half, effective=depth.independent)
-    low, rest = value / (1 + half / value), 1 - half / value
+    part = half / value
+    low, rest = value / (1 + part), 1 - longer(part)
     if rest < _OPEN:
         note = f"its upper limit is open: twice its error is as large as the value; it is at least {low:.4g}"
         return Estimate(value, low, note=note, effective=depth.independent)
     return Estimate(value, low, value / rest, effective=depth.independent)
+
+
+def longer(part: float) -> float:
+    """The upper half of an interval of a mean, of which the lower half is this part."""
+    return part * (1 + part)
 
 
 def _at_least(

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from benchkit.analysis.estimate import Estimate
 from benchkit.analysis.intervals import (
-    ALLOWANCE_OF_MEANS,
-    ALLOWANCE_OF_SHARES,
     MARGIN,
     UPPER,
+    longer,
     quantile,
+    raised,
 )
 from benchkit.analysis.long_run import t_limit
 
@@ -140,12 +140,12 @@ def of_means(
     """
     if own.size < FEWEST:
         return Estimate(value, note=_too_few(own.size, noun), effective=own.size)
-    error = float(own.std(ddof=1)) / math.sqrt(own.size) * _raised(ALLOWANCE_OF_MEANS, worth)
+    error = float(own.std(ddof=1)) / math.sqrt(own.size) * _raised(worth)
     half = t_limit(level, own.size - 1) * error
     middle = float(own.mean())
     if positive and middle > 0:
         part = half / middle
-        return Estimate(value, middle / (1 + part), middle * _stretch(part), effective=own.size)
+        return Estimate(value, middle / (1 + part), middle * _stretch(longer(part)), effective=own.size)
     return Estimate(value, middle - half, middle + half, effective=own.size)
 
 
@@ -173,25 +173,31 @@ def of_clusters(
     if clusters < FEWEST:
         return Estimate(value, note=_too_few(clusters, noun), effective=clusters)
     error = math.sqrt(clusters / (clusters - 1) * float(((influence - influence.mean()) ** 2).sum()))
-    error *= _raised(ALLOWANCE_OF_SHARES, worth)
+    error *= _raised(worth)
     # Clusters that agree by chance do not know more than as many independent values as there are.
     limit = t_limit(level, clusters - 1)
     half = limit * max(error, math.sqrt(share * (1 - share) / count))
     low = at(share - half) if half < share else None
     # Where runs are hardly worth the percentile, those whose clusters happen to agree would be believed, by luck.
-    needed = MARGIN * limit**2 * share / (1 - share) if share >= UPPER else 0.0
-    if share + half >= 1 or (worth is not None and worth < needed):
+    if share + half >= 1 or (worth is not None and worth < needed(share, clusters, level)):
         why = f"not enough data: {clusters} {noun} with {count:,} values leave p{100 * share:g} open above"
         return Estimate(value, low, note=why, effective=clusters)
     return Estimate(value, low, at(share + half), effective=clusters)
 
 
-def _raised(allowance: float, worth: float | None) -> float:
-    return 1.0 if worth is None else math.sqrt(1 + allowance / max(worth, 1.0))
+def needed(share: float, clusters: int, level: float = 0.95) -> float:
+    """How many independent values all clusters together must be worth for a percentile of the tail; else 0."""
+    if share < UPPER:
+        return 0.0
+    return MARGIN * t_limit(level, clusters - 1) ** 2 * share / (1 - share)
+
+
+def _raised(worth: float | None) -> float:
+    return 1.0 if worth is None else raised(worth)
 
 
 def _stretch(part: float) -> float:
-    """The upper limit over the mean, of an interval whose half is this part of it.
+    """The upper limit over the mean, of an interval whose upper half is this part of it.
 
     On the inverse it is ``1 / (1 - part)``; with few runs the half may be as large as the mean: from a half on it goes
     on as the logarithm does, which has no end.

@@ -14,7 +14,6 @@ from benchkit.analysis import repeats
 from benchkit.analysis.binned import Binned, TimeBins, binned_events
 from benchkit.analysis.estimate import Estimate
 from benchkit.analysis.intervals import (
-    ALLOWANCE_OF_SHARES,
     ENOUGH,
     SHARES,
     Depth,
@@ -88,7 +87,7 @@ class WindowIntervals:
             return min(values.size, self.depth.independent) if lasting else float(values.size)
         memory_seen = memory([values])
         pieces = split(values, sizes)
-        errors = [float(variance_of_mean(pieces)) * self.depth.allowance(ALLOWANCE_OF_SHARES) ** 2]
+        errors = [float(variance_of_mean(pieces)) * self.depth.raised**2]
         if self.by != "run":
             own = np.array([each.mean() for each in pieces])
             errors.append(float(own.var(ddof=1)) / own.size)

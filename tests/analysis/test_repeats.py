@@ -18,13 +18,13 @@ def test_a_mean_is_students_of_the_runs():
     found = between(own, None, "mean")
     part = 4.3027 / np.sqrt(3) / 10
     assert (found.value, found.effective) == (10.0, 3)
-    assert (found.low, found.high) == pytest.approx((10 / (1 + part), 10 / (1 - part)), rel=1e-4)
+    assert (found.low, found.high) == pytest.approx((10 / (1 + part), 10 / (1 - part * (1 + part))), rel=1e-4)
 
 
 def test_few_independent_values_widen_a_mean():
-    """Runs worth 50 together: the variance is raised by 25 fiftieths."""
+    """Runs worth 50 together: the variance is raised by ten fiftieths."""
     own = [np.full(50, mean) for mean in (9.0, 10.0, 11.0)]
-    part = 4.3027 / np.sqrt(3) / 10 * np.sqrt(1.5)
+    part = 4.3027 / np.sqrt(3) / 10 * np.sqrt(1.2)
     assert between(own, None, "mean", worth=50.0).low == pytest.approx(10 / (1 + part), rel=1e-4)
 
 

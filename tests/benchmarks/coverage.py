@@ -23,12 +23,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from coverage_cells import PUBLISHED_SEED, SHARE_OF, STATISTICS, Cell, Truth, series_cells
+from coverage_cells import NAIVE, PUBLISHED_SEED, SHARE_OF, STATISTICS, Cell, Truth, series_cells
 from coverage_servers import server_cells
 from published import write_between
 
 from benchkit.analysis.estimate import Estimate
 from benchkit.analysis.intervals import Depth
+from benchkit.analysis.repeats import needed
 
 PAGE = Path(__file__).parents[2] / "docs" / "methodology.md"
 GOALS = {"p99": 90.0}
@@ -77,11 +78,12 @@ def truth_of(index: int) -> Truth:
 def chunk(task: tuple[int, int, int, Truth]) -> Tallies:
     """Some runs of a cell."""
     index, seed, runs, truth = task
-    found = {name: {key: Tally() for key in each} for name, each in truth.numbers.items()}
+    found: Tallies = {name: {} for name in truth.numbers}
     for run in cells()[index].outcomes(seed, runs):
-        for name, tallies in found.items():
-            for key, tally in tallies.items():
-                tally.count(run[name][key], truth.numbers[name][key])
+        for name, told in run.items():
+            for key in told.keys() & {*STATISTICS, NAIVE}:
+                tally = found[name].setdefault(key, Tally())
+                tally.count(told[key], truth.numbers[name]["mean" if key == NAIVE else key])
     return found
 
 
@@ -128,9 +130,16 @@ def result(key: str, tally: Tally, runs: int, cell: Cell, worth: float) -> Resul
         100 * tally.covered / given if given else None,
         1 - given / runs,
         float(np.median(tally.widths)) / float(high - low) if given and high > low else None,
-        worth >= Depth(1.0, worth).needed(SHARE_OF[key]),
+        worth >= _needed(SHARE_OF[key], cell.repeats),
         cell.repeats > 1,
     )
+
+
+def _needed(share: float | None, runs: int) -> float:
+    """Independent values that the rule asks for, of one run or of several."""
+    if runs == 1:
+        return Depth(1.0, 1.0).needed(share)
+    return 0.0 if share is None else needed(share, runs)
 
 
 @dataclass(frozen=True)
@@ -142,12 +151,15 @@ class Row:
     worth: float
     """Independent values that a run is worth, by the true memory."""
     results: dict[str, Result]
+    naive: float | None
+    """Coverage of the mean by limits that take requests as independent; None where that was not tried."""
 
     def text(self) -> str:
         """As a line of the table."""
         name = f"{self.cell.name}, {self.number}" if self.number else self.cell.name
         shown = [self.results[key].shown(key) if key in self.results else "" for key in STATISTICS]
-        return "| " + " | ".join([name, f"{self.cell.count:,}", f"{self.worth:,.0f}", *shown]) + " |"
+        naive = "" if self.naive is None else f"{self.naive:.0f}"
+        return "| " + " | ".join([name, f"{self.cell.count:,}", f"{self.worth:,.0f}", naive, *shown]) + " |"
 
 
 def measured(chosen: list[int], runs: int, seed: int, pool: multiprocessing.pool.Pool) -> Iterator[Row]:
@@ -160,18 +172,23 @@ def measured(chosen: list[int], runs: int, seed: int, pool: multiprocessing.pool
         truth = truths[cell.name, cell.repeats]
         parts = max(1, runs // cell.batch)
         tasks = [(index, seed + at, cell.batch, truth) for at in range(parts)]
-        whole = {name: {key: Tally() for key in each} for name, each in truth.numbers.items()}
+        whole: Tallies = {name: {} for name in truth.numbers}
         for part in pool.imap_unordered(chunk, tasks):
             for name, tallies in part.items():
                 for key, tally in tallies.items():
-                    whole[name][key].add(tally)
+                    whole[name].setdefault(key, Tally()).add(tally)
         print(f"{cell.name}, {cell.count:,} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
         worth = cell.repeats * max(1.0, cell.count / truth.memory)
         for name, tallies in whole.items():
             told = {
-                key: result(key, tally, parts * cell.batch, cell, worth) for key, tally in tallies.items()
+                key: result(key, tally, parts * cell.batch, cell, worth)
+                for key, tally in tallies.items()
+                if key != NAIVE
             }
-            yield Row(cell, name, worth, told)
+            independent = tallies.get(NAIVE)
+            yield Row(
+                cell, name, worth, told, independent and 100 * independent.covered / len(independent.widths)
+            )
 
 
 def table(rows: list[Row]) -> str:
@@ -181,8 +198,8 @@ def table(rows: list[Row]) -> str:
     silent = sum(not each.given for _, each in admitted)
     return "\n".join(
         [
-            "| series | requests | n/τ | " + " | ".join(STATISTICS) + " |",
-            "|---|---|---|" + "---|" * len(STATISTICS),
+            "| series | requests | n/τ | naive | " + " | ".join(STATISTICS) + " |",
+            "|---|---|---|---|" + "---|" * len(STATISTICS),
             *(row.text() for row in rows),
             "",
             (

@@ -17,6 +17,8 @@ from benchkit.analysis.run_memory import memory
 Floats = NDArray[np.float64]
 
 STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+NAIVE = "naive"
+"""The mean with limits that take requests as independent: what the others are there for."""
 TRUTH_SEED, PUBLISHED_SEED = 777, 9_000_000
 _SIGMA = math.sqrt(math.log(2.0))
 """Of a lognormal whose standard deviation equals its mean."""
@@ -104,7 +106,7 @@ def series_cell(name: str, count: int, draw: Draw) -> Cell:
             values, memory_from = draw(random, count)
             tau = memory(memory_from)
             depth = Depth(tau, count / tau)
-            found = {"mean": mean_estimate(values, [count], depth)}
+            found = {"mean": mean_estimate(values, [count], depth), NAIVE: naive(values)}
             yield {"": found | percentile_estimates(values, [count], depth)}
 
     return Cell(name, count, outcomes, lambda: _truth_of_series(draw))
@@ -130,6 +132,12 @@ def statistics_of(values: Floats) -> dict[str, float]:
     """The mean and the percentiles of many values."""
     shares = {key: float(np.quantile(values, SHARES[key])) for key in STATISTICS[1:]}
     return {"mean": float(values.mean())} | shares
+
+
+def naive(values: Floats) -> Estimate:
+    """The mean, 1.96 standard errors of independent values to each side."""
+    mean, half = float(values.mean()), 1.96 * float(values.std(ddof=1)) / math.sqrt(values.size)
+    return Estimate(mean, mean - half, mean + half)
 
 
 def _truth_of_series(draw: Draw) -> Truth:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from coverage_cells import STATISTICS, TRUTH_SEED, Cell, Truth, statistics_of
+from coverage_cells import NAIVE, STATISTICS, TRUTH_SEED, Cell, Truth, naive, statistics_of
 from many_engines import UNKNOWN, Engines, Steps
 from numpy.typing import NDArray
 
@@ -79,7 +79,7 @@ class Run:
         tau = self.memory
         depth, bins = Depth(tau, count / tau), TimeBins.of(self.window)
         found = {
-            name: {"mean": mean_estimate(values, [count], depth)}
+            name: {"mean": mean_estimate(values, [count], depth), NAIVE: naive(values)}
             | percentile_estimates(values, [count], depth)
             for name, values in self.values.items()
         }
