@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchkit.cli.group import INVALID, main, parameter_options, shown, until_interrupted, values_of
+from benchkit.cli.group import INVALID, main, parameter_options, shown, values_of, watched
 
 if TYPE_CHECKING:
-    from benchkit.parameters import AbParameters
     from benchkit.report.ab import Ab
 
 
@@ -40,6 +39,7 @@ def ab(
     """
     from benchkit.experiments.ab_outline import outline
     from benchkit.parameters import AbParameters, resolve
+    from benchkit.report.ab import ab_async
 
     parameters = resolve(values_of(files, pairs, out, AbParameters), AbParameters)
     before = outline(parameters)
@@ -48,22 +48,8 @@ def ab(
         return
     if not quiet:
         click.echo(before, err=True)
-    done = asyncio.run(_ab(parameters, quiet=quiet))
+    done: Ab = asyncio.run(watched(lambda hooks: ab_async(parameters, hooks=hooks), quiet=quiet))
     click.echo(json.dumps(done.manifest, indent=2) if as_json else str(done))
     click.echo(f"comparison: {shown(done.path)}", err=True)
     if any(run.summary["validity"]["verdict"] == "invalid" for run in [*done.base, *done.new]):
         sys.exit(INVALID)
-
-
-async def _ab(parameters: AbParameters, *, quiet: bool) -> Ab:
-    from benchkit.experiments.ab import SweepHooks
-    from benchkit.report.ab import ab_async
-    from benchkit.report.live import SweepLive
-
-    live = SweepLive(sys.stderr)
-    hooks = SweepHooks() if quiet else SweepHooks(on_stage=live.stage, on_progress=live, on_point=live.point)
-    try:
-        done: Ab = await until_interrupted(ab_async(parameters, hooks=hooks), lambda: False)
-        return done
-    finally:
-        live.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from benchkit import __version__
 from benchkit.errors import BenchkitError
 
 if TYPE_CHECKING:
+    from benchkit.experiments.sweeping import SweepHooks
     from benchkit.parameters import ParameterGroup
 
 FAILED, INVALID, OBJECTIVE_MISSED, INTERRUPTED = 1, 3, 4, 130
@@ -111,6 +113,19 @@ async def until_interrupted(work: Coroutine[Any, Any, Any], stop: Callable[[], b
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+async def watched(work: Callable[[SweepHooks], Coroutine[Any, Any, Any]], *, quiet: bool) -> Any:
+    """Waits for an experiment of several runs, with its progress on stderr; an interrupt cancels it."""
+    from benchkit.experiments.sweeping import SweepHooks
+    from benchkit.report.live import SweepLive
+
+    live = SweepLive(sys.stderr)
+    hooks = SweepHooks() if quiet else SweepHooks(on_stage=live.stage, on_progress=live, on_point=live.point)
+    try:
+        return await until_interrupted(work(hooks), lambda: False)
+    finally:
+        live.close()
 
 
 def shown(path: Path) -> str:

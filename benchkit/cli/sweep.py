@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from benchkit.cli.group import main, parameter_options, shown, until_interrupted, values_of
+from benchkit.cli.group import main, parameter_options, shown, values_of, watched
 
 if TYPE_CHECKING:
-    from benchkit.parameters import SweepParameters
     from benchkit.report.sweep import Sweep
 
 
@@ -36,6 +34,7 @@ def sweep(
     """
     from benchkit.experiments.sweep_outline import outline
     from benchkit.parameters import SweepParameters, resolve
+    from benchkit.report.sweep import sweep_async
 
     parameters = resolve(values_of(files, pairs, out, SweepParameters), SweepParameters)
     before = outline(parameters)
@@ -44,20 +43,6 @@ def sweep(
         return
     if not quiet:
         click.echo(before.text(), err=True)
-    done = asyncio.run(_sweep(parameters, quiet=quiet))
+    done: Sweep = asyncio.run(watched(lambda hooks: sweep_async(parameters, hooks=hooks), quiet=quiet))
     click.echo(json.dumps(done.manifest, indent=2) if as_json else str(done))
     click.echo(f"sweep: {shown(done.path)}", err=True)
-
-
-async def _sweep(parameters: SweepParameters, *, quiet: bool) -> Sweep:
-    from benchkit.experiments.sweep import SweepHooks
-    from benchkit.report.live import SweepLive
-    from benchkit.report.sweep import sweep_async
-
-    live = SweepLive(sys.stderr)
-    hooks = SweepHooks() if quiet else SweepHooks(on_stage=live.stage, on_progress=live, on_point=live.point)
-    try:
-        done: Sweep = await until_interrupted(sweep_async(parameters, hooks=hooks), lambda: False)
-        return done
-    finally:
-        live.close()

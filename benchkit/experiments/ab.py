@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
 
 from benchkit.analysis.compared_number import parse_number
-from benchkit.errors import InvalidParameter, RecordError
 from benchkit.experiments.ab_running import Comparing
+from benchkit.experiments.resuming import folder_of
 from benchkit.experiments.sweeping import SweepHooks
-from benchkit.parameters import AbParameters, parameters_hash
+from benchkit.parameters import AbParameters
 from benchkit.records import pairs
-from benchkit.records.project import in_project
 
 __all__ = ["SweepHooks", "measure_ab"]
 
@@ -29,38 +27,7 @@ async def measure_ab(parameters: AbParameters, hooks: SweepHooks | None = None) 
     """
     for text in parameters.numbers:
         parse_number(text)
-    folder = await asyncio.to_thread(_folder, parameters)
+    name = parameters.name or "ab"
+    folder = await asyncio.to_thread(folder_of, pairs.SERIES, parameters, name, looks=[])
     await Comparing(parameters, folder, hooks or SweepHooks()).run()
     return folder
-
-
-def _folder(parameters: AbParameters) -> Path:
-    """The folder of an unfinished comparison that goes on, else a new one."""
-    out, series = in_project(parameters.out), pairs.SERIES
-    same = parameters_hash(parameters.model_copy(update={"resume": "auto", "out": "outputs"}))
-    if parameters.resume == "auto":
-        found = series.unfinished(out, same)
-    elif parameters.resume == "never":
-        found = None
-    else:
-        found = series.find(parameters.resume, out)
-        if series.read(found)["parameters_hash"] != same:
-            raise InvalidParameter(
-                f"'resume': {found.name} was measured with other parameters; give the same ones, or "
-                "'resume' never to begin anew"
-            )
-    if found is None:
-        asked = parameters.model_dump(mode="json")
-        return series.create(out, parameters.name or "ab", asked, same, looks=[])
-    _recover_runs(found)
-    return found
-
-
-def _recover_runs(folder: Path) -> None:
-    """Finishes what a killed comparison left half-way: it does not count, but nothing measured is lost."""
-    from benchkit.experiments.recover import recover
-    from benchkit.records import store
-
-    for run in store.list_runs(folder):
-        with contextlib.suppress(RecordError, OSError, ValueError):
-            recover(run.path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from pathlib import Path
 
@@ -14,11 +13,12 @@ from benchkit.analysis.points import LoadPoint, point_of
 from benchkit.errors import BenchkitError, LoadError
 from benchkit.experiments.ab_pairs import PairedRun, runs_of
 from benchkit.experiments.ab_servers import Targets
+from benchkit.experiments.resuming import under_way
 from benchkit.experiments.run import PairHalf, measure
 from benchkit.experiments.sweep_progress import SweepProgress
 from benchkit.experiments.sweeping import SweepHooks
 from benchkit.parameters import AbParameters
-from benchkit.records import pairs, processes
+from benchkit.records import pairs
 from benchkit.records.stored import StoredRun
 
 
@@ -36,9 +36,7 @@ class Comparing:
 
     async def run(self) -> None:
         """Measures whatever is not complete, until everything is decided."""
-        processes.remember(self.folder, "runner", os.getpid())
-        self._write(status="running", level=1 - spent(self._looks))
-        try:
+        with under_way(self.folder, self._write, level=1 - spent(self._looks)):
             async with Targets(self.parameters, self._hooks.stage) as targets:
                 for pair in range(self.parameters.pairs):
                     for run in self.runs:
@@ -46,16 +44,6 @@ class Comparing:
                             await self._measure(run, targets)
                     if await asyncio.to_thread(self._enough, pair + 1):
                         break
-        except asyncio.CancelledError:
-            self._write(status="interrupted")
-            raise
-        except BaseException:
-            self._write(status="failed")
-            raise
-        else:
-            self._write(status="complete")
-        finally:
-            processes.forget(self.folder)
 
     async def _measure(self, run: PairedRun, targets: Targets) -> None:
         p = self.parameters
@@ -133,10 +121,10 @@ class Comparing:
                 starts[run.side].append(labels.setdefault(start, len(labels)))
         known = all(started_at is not None for _, started_at in labels)
         values = {
-            number: tuple([number.value(point) for point in sides[side]] for side in ("a", "b"))
+            number: ([number.value(each) for each in sides["a"]], [number.value(each) for each in sides["b"]])
             for number in self._numbers
         }
-        return values, (starts["a"], starts["b"]) if known else None  # type: ignore[return-value]
+        return values, (starts["a"], starts["b"]) if known else None
 
     def _tell(self, run: PairedRun) -> None:
         if self._hooks.on_point is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from benchkit.errors import BenchkitError, ServerStartError, SweepFailed
 from benchkit.experiments.recording import Hooks
+from benchkit.experiments.resuming import under_way
 from benchkit.experiments.run import measure
 from benchkit.experiments.settle import Settler, first_model
 from benchkit.experiments.sweep_bound import throughput_bound
@@ -21,7 +21,7 @@ from benchkit.experiments.sweep_progress import SweepProgress
 from benchkit.experiments.watch import SaturationWatch
 from benchkit.load.launch import Launcher, Progress
 from benchkit.parameters import RunParameters, SweepParameters, resolve
-from benchkit.records import processes, sweeps
+from benchkit.records import sweeps
 from benchkit.records.stored import StoredRun
 from benchkit.target import normalise_url
 
@@ -54,22 +54,10 @@ class Sweeping:
 
     async def run(self) -> None:
         """Measures whatever is not complete."""
-        processes.remember(self.folder, "runner", os.getpid())
-        self._write(status="running")
-        try:
+        with under_way(self.folder, self._write):
             for number, cell in enumerate(self.parameters.cells):
                 if not self._is_done(number):
                     await self._on_server(number, cell)
-        except asyncio.CancelledError:
-            self._write(status="interrupted")
-            raise
-        except BaseException:
-            self._write(status="failed")
-            raise
-        else:
-            self._write(status="complete")
-        finally:
-            processes.forget(self.folder)
 
     def say(self, text: str) -> None:
         """Tells whoever listens what is done now."""

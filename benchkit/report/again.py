@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from benchkit.parameters.model import ParameterGroup
 from benchkit.redaction import REDACTED
 from benchkit.report.frames import RunLike, stored
 from benchkit.report.section import Section
@@ -40,6 +41,30 @@ def again(run: RunLike) -> Section:
         html += f"<pre>{escape(made)}</pre>"
     plain = f"# {_FILE}{secret}\n{text}\n" + "\n".join([*lines, made]).strip()
     return Section(f'<div class="bk-again">{html}</div>', plain)
+
+
+def run_again(parameters: ParameterGroup, notebook: str, command: str, what: str) -> Section:
+    """How to do something again that is not a load with a manifest of its own.
+
+    Args:
+        parameters: as they were asked for; those that have their defaults are left out.
+        notebook: the notebook's name.
+        command: benchkit's command.
+        what: what either line does, in words.
+    """
+    given = parameters.model_dump(mode="json", exclude_defaults=True)
+    text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=100)
+    if not given:
+        text = "# all parameters have their defaults\n"
+    lines = [
+        f"papermill notebooks/{notebook}.ipynb outputs/{notebook}.ipynb -f {_FILE}",
+        f"benchkit {command} -f {_FILE}",
+    ]
+    html = (
+        f"<p>Save these parameters as <code>{_FILE}</code>; either line {escape(what)}.</p>"
+        f"<pre>{escape(text)}</pre><pre>{escape(chr(10).join(lines))}</pre>"
+    )
+    return Section(f'<div class="bk-again">{html}</div>', f"# {_FILE}\n{text}\n" + "\n".join(lines))
 
 
 def parameters_yaml(manifest: dict[str, Any]) -> str:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from benchkit.analysis.capacity import CapacityAnswer, Option
 from benchkit.analysis.fleet import FleetRun, OverTime
 from benchkit.analysis.limits_of_load import Wall
 from benchkit.analysis.load_levels import Judged, Level
 from benchkit.report.amounts import NONE, amount
+from benchkit.report.rows import Rows
 
 if TYPE_CHECKING:
     from benchkit.report.capacity_report import Capacity
-
-
-class Rows(NamedTuple):
-    """A table of text."""
-
-    header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
 
 
 def headline(found: Capacity) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from benchkit.report import capacity_rows
-from benchkit.report.capacity_rows import Rows
+from benchkit.report.rows import aligned
 
 if TYPE_CHECKING:
     from benchkit.report.capacity_report import Capacity
@@ -18,19 +18,6 @@ _WIDTH = 110
 def as_text(found: Capacity) -> str:
     """The answer first, then what it rests on, what limits a server, and what is assumed."""
     return "\n".join(_lines(found))
-
-
-def aligned(table: Rows) -> str:
-    """A table with its columns side by side, the first to the left, the others to the right."""
-    every = [table.header, *table.rows]
-    widths = [max(len(row[at]) for row in every) for at in range(len(table.header))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if at == 0 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in every
-    )
 
 
 def _lines(found: Capacity) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from benchkit.report import compare_rows
-from benchkit.report.compare_rows import Rows
+from benchkit.report.rows import Rows
 
 if TYPE_CHECKING:
     from benchkit.report.compare import Comparison

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from benchkit.analysis.comparison import LoadCompared, NumberCompared
 from benchkit.analysis.estimate import Estimate
 from benchkit.report.amounts import NONE
 from benchkit.report.precision import between, measured
+from benchkit.report.rows import Rows
 
 if TYPE_CHECKING:
     from benchkit.report.compare import Comparison
 
 _MOST_NAMED = 4
 _OUTCOMES = {"pass": "Passes", "fail": "Fails", "inconclusive": "Inconclusive"}
-
-
-class Rows(NamedTuple):
-    """A table of text."""
-
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
 
 
 def headline(found: Comparison) -> list[str]:

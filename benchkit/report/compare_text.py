@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from benchkit.report import compare_rows
-from benchkit.report.compare_rows import Rows
+from benchkit.report.rows import aligned
 
 if TYPE_CHECKING:
     from benchkit.report.compare import Comparison
@@ -18,25 +18,6 @@ _WIDTH = 110
 def as_text(found: Comparison) -> str:
     """The answer first, then what differs in how it was measured, the numbers, the gates, what to keep in mind."""
     return "\n".join(_lines(found))
-
-
-def aligned(table: Rows, *, left: int = 1) -> str:
-    """A table with its columns side by side; the first ones and the last to the left, the others to the right.
-
-    Args:
-        table: its header and rows.
-        left: how many of the first columns stand to the left.
-    """
-    every = [table.header, *table.rows]
-    last = len(table.header) - 1
-    widths = [max(len(row[at]) for row in every) for at in range(last + 1)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if at < left or at == last else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in every
-    )
 
 
 def _lines(found: Comparison) -> Iterator[str]:
@@ -55,10 +36,10 @@ def _lines(found: Comparison) -> Iterator[str]:
         if load.label:
             yield f"{load.label}:"
         yield from _wrapped(compare_rows.sizes(load))
-        yield _printable(aligned(compare_rows.numbers(found, load)))
+        yield _printable(aligned(compare_rows.numbers(found, load), left=(0, -1)))
     if found.gates:
         yield ""
-        yield _printable(aligned(compare_rows.gates(found), left=3))
+        yield _printable(aligned(compare_rows.gates(found), left=(0, 1, 2, -1)))
     if found.notes:
         yield ""
     for note in found.notes:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from benchkit.analysis.client_error import Spread
 from benchkit.analysis.client_map import BOUNDS_MS, VIEWS, Cell, ClientMap, Limit
 from benchkit.report.amounts import NONE, amount
-from benchkit.report.capacity_rows import Rows
+from benchkit.report.rows import Rows
 
 _BUSY: Final = 20.0
 _STEAL: Final = 3.0

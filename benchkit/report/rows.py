@@ -1,0 +1,59 @@
+"""A table of text: as text with its columns side by side, and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+
+class Rows(NamedTuple):
+    """A table of text."""
+
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+def aligned(table: Rows, *, left: Sequence[int] = (0,)) -> str:
+    """A table with its columns side by side.
+
+    Args:
+        table: its header and rows.
+        left: the columns that stand to the left (negative: from the end); the others stand to the right.
+    """
+    every = [table.header, *table.rows]
+    count = len(table.header)
+    leftmost = {at % count for at in left}
+    widths = [max(len(row[at]) for row in every) for at in range(count)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if at in leftmost else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in every
+    )
+
+
+def table_html(table: Rows, limited: Sequence[int] = ()) -> str:
+    """A table, all text escaped; of the columns that are limited, what stands in brackets goes below the value."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            _limited(cell) if at in limited else f"<td>{escape(cell)}</td>" for at, cell in enumerate(row)
+        )
+        + "</tr>"
+        for row in table.rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def list_html(items: Sequence[str]) -> str:
+    """A list, all text escaped; nothing where there is nothing to say."""
+    return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>" if items else ""
+
+
+def _limited(cell: str) -> str:
+    value, _, limits = cell.partition(" (")
+    below = f'<br><span class="bk-limits">{escape(limits.removesuffix(")"))}</span>' if limits else ""
+    return f'<td><span class="bk-value">{escape(value)}</span>{below}</td>'
