@@ -6,13 +6,10 @@ content security policy admits two scripts by their hashes and no address at all
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 import json
 import re
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +24,8 @@ from benchkit.records.project import in_project
 from benchkit.records.stored import StoredRun, load
 from benchkit.report import notebook_file, sections, theme
 from benchkit.report.body import Body, body
+from benchkit.report.heading import facts_of, title_of
+from benchkit.report.page import head, own
 from benchkit.report.renderer import VEGA_LITE
 from benchkit.report.section import RUN_MIME, SWEEP_MIME
 
@@ -99,25 +98,11 @@ def _found(path: str, notebook: Path, noun: str, record: str) -> Path:
 
 def _title(content: nbformat.NotebookNode, run: StoredRun | None) -> str:
     if run is not None:
-        return _run_title(run.manifest)
+        return title_of(run.manifest)
     for cell in content.cells:
         if cell.cell_type == "markdown" and cell.source.startswith("# "):
             return str(cell.source.split("\n", 1)[0][2:]).strip()
     return _UNTITLED
-
-
-def _run_title(manifest: dict[str, Any]) -> str:
-    """The model and the load that it was put under."""
-    asked = manifest["parameters"]
-    load_name = str(asked.get("load", ""))
-    how = {
-        "concurrent": f"{asked.get('concurrency')} concurrent streams",
-        "synchronous": "one request at a time",
-        "throughput": "full throughput",
-        "": "a load that its file does not name",
-    }.get(load_name, f"{asked.get('rate', 0):g} requests/s ({load_name})")
-    model = (manifest.get("preflight") or {}).get("model") or asked.get("model") or "a server"
-    return f"{model} under {how}"
 
 
 def _page(title: str, inside: Body, run: StoredRun | None) -> str:
@@ -127,26 +112,13 @@ def _page(title: str, inside: Body, run: StoredRun | None) -> str:
         if run is not None
         else ""
     )
-    scripts = [_bundle(), _own("page.js")] if inside.charts else []
-    policy = "; ".join(
-        [
-            "default-src 'none'",
-            "img-src data: blob:",
-            "style-src 'unsafe-inline'",
-            # Vega compiles its expressions; only the two scripts named here may do so.
-            "script-src " + (" ".join([*map(_hash, scripts), "'unsafe-eval'"]) if scripts else "'none'"),
-            "base-uri 'none'",
-            "form-action 'none'",
-        ]
-    )
+    scripts = [_bundle(), own("page.js")] if inside.charts else []
     data = (
         _json_block("bk-specs", list(inside.charts)) + _json_block("bk-dark", theme.DARK) if scripts else ""
     )
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_own('page.css')}</style>\n</head>\n<body>\n<main>\n"
+        # Vega compiles its expressions; only the two scripts named here may do so.
+        head(title, own("page.css"), scripts, compiles=True) + "<main>\n"
         f"{_header(title, run)}\n{top}\n<article>{_aligned(inside.html)}</article>\n{end}\n"
         f"<footer>benchkit {escape(__version__)}. This file needs no network.</footer>\n</main>\n{data}\n"
         + "\n".join(f"<script>{script}</script>" for script in scripts)
@@ -158,17 +130,7 @@ def _header(title: str, run: StoredRun | None) -> str:
     """The page's own title; a notebook without a run brings its own."""
     if run is None:
         return ""
-    manifest = run.manifest
-    asked = manifest["parameters"]
-    told = [
-        str(manifest["created"])[:16].replace("T", " ") + " UTC",
-        str(manifest["name"]),
-        str((manifest.get("server") or {}).get("url") or asked.get("url") or ""),
-        f"window {asked['duration_s']:.4g} s" if "duration_s" in asked else "",
-        f"{asked['input_tokens']} tokens in, {asked['output_tokens']} out" if "input_tokens" in asked else "",
-        str(manifest["status"]),
-    ]
-    facts = escape(" · ".join(word for word in told if word))
+    facts = escape(facts_of(run.manifest))
     return f'<header><h1>{escape(title)}</h1><p class="bk-quiet">{facts}</p></header>'
 
 
@@ -195,16 +157,8 @@ def _json_block(name: str, value: Any) -> str:
     return f'<script type="application/json" id="{name}">{safe}</script>\n'
 
 
-def _own(name: str) -> str:
-    return files("benchkit.report").joinpath(name).read_text(encoding="utf-8")
-
-
 @functools.cache
 def _bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script."""
     code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
     return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _hash(script: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}'"
