@@ -1,11 +1,10 @@
-"""Commands that measure a server once, and that show and mend what was measured."""
+"""Commands that measure a server once, look it over, and mend what a kill left."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -60,33 +59,6 @@ def run(
 
 
 @main.command()
-@click.argument("source")
-@parameter_options
-@click.option(
-    "-o",
-    "--out",
-    metavar="FOLDER",
-    help="Where the report goes; by default the run's own folder, or outputs/.",
-)
-def report(source: str, files: tuple[str, ...], pairs: tuple[tuple[str, str], ...], out: str | None) -> None:
-    """Make a report: from a stored run (its folder, or `latest`), without load, or by executing a notebook.
-
-    SOURCE is a run's or sweep's folder, the beginning of a run's name, another tool's result file, which is imported,
-    or the path of a notebook, which is executed with the parameters given by -f and -p.
-    """
-    from benchkit.records import sweeps
-    from benchkit.report import execute
-
-    if source.endswith(".ipynb"):
-        made = execute.report_from_notebook(source, values_of(files, pairs), out)
-    elif sweeps.is_sweep(Path(source)):
-        made = execute.report_from_sweep(source, out)
-    else:
-        made = execute.report_from_run(_kept(source), out)
-    click.echo(shown(made))
-
-
-@main.command()
 @click.argument("url")
 @parameter_options
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
@@ -138,18 +110,6 @@ def recover(path: str) -> None:
         f"{', '.join(f'{n} {name}' for name, n in counts.items() if isinstance(n, int) and n)}",
         err=True,
     )
-
-
-def _kept(source: str) -> Path:
-    """The folder of a run; another tool's file is imported first."""
-    from benchkit.report.run import load_run
-
-    path = load_run(source).path
-    if path.is_dir():
-        return path
-    from benchkit.experiments.importing import import_file
-
-    return import_file(path)[0]
 
 
 def _say_plan(parameters: RunParameters, *, as_json: bool) -> None:

@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import nbformat
+
 from benchkit import errors
 from benchkit.errors import ParameterError, ReportError, RunNotFound
 from benchkit.records.paths import scrub_paths, scrub_text
 from benchkit.records.project import in_project, project_root
+from benchkit.redaction import redact_values
 from benchkit.report import notebook_file
 from benchkit.report.html import run_of, sweep_of, to_html
 from benchkit.report.run import STORED_RUN_VARIABLE
@@ -46,8 +49,8 @@ def notebook_path(name: str) -> Path:
 def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], cwd: Path | None = None) -> Path:
     """Executes a notebook with parameters and gives the path of the executed copy.
 
-    The copy holds no path of this machine in its metadata and outputs, and is signed, so that its author sees
-    its tables at once when it is opened.
+    The copy holds no path of this machine in its metadata and outputs, and no parameter that may be a secret; it is
+    signed, so that its author sees its tables at once when it is opened.
 
     Args:
         notebook: the notebook to execute.
@@ -164,8 +167,9 @@ def _failure(executed: Path, name: str, text: str) -> Exception:
 
 
 def _clean(path: Path) -> None:
-    """Takes this machine's paths out of an executed notebook."""
+    """Takes this machine's paths and the parameters that may be secrets out of an executed notebook."""
     content = notebook_file.read(path)
+    _redact(content)
     for key, value in content.metadata.items():
         content.metadata[key] = scrub_paths(value)
     for cell in content.cells:
@@ -175,6 +179,21 @@ def _clean(path: Path) -> None:
             if "traceback" in output:
                 output["traceback"] = [scrub_text(line) for line in output["traceback"]]
     notebook_file.write(content, path)
+
+
+def _redact(content: nbformat.NotebookNode) -> None:
+    """Writes the cell that papermill injected, and its own note of it, as a manifest has the parameters."""
+    from papermill.translators import PythonTranslator
+
+    told = content.metadata.get("papermill", {})
+    given = told.get("parameters") or {}
+    kept = redact_values(given)
+    if kept == given:
+        return
+    told["parameters"] = kept
+    for cell in content.cells:
+        if "injected-parameters" in cell.metadata.get("tags", ()):
+            cell.source = PythonTranslator.codify(kept)
 
 
 @contextlib.contextmanager
