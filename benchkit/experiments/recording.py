@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchkit.experiments.finishing import complete, summarised
 from benchkit.experiments.loading import load_spec, ns
-from benchkit.load.launch import Launcher, LoadResult, Progress
+from benchkit.load.launch import Launcher, LoadResult
+from benchkit.load.progress import Progress
 from benchkit.parameters import RunParameters
 from benchkit.plan.spec import PlanSpec
 from benchkit.records import manifest as manifests

@@ -19,7 +19,8 @@ from benchkit.experiments.sweep_bound import throughput_bound
 from benchkit.experiments.sweep_points import SweepPoint, first_points, points_between
 from benchkit.experiments.sweep_progress import SweepProgress
 from benchkit.experiments.watch import SaturationWatch
-from benchkit.load.launch import Launcher, Progress
+from benchkit.load.launch import Launcher
+from benchkit.load.progress import Progress
 from benchkit.parameters import RunParameters, SweepParameters, resolve
 from benchkit.records import sweeps
 from benchkit.records.stored import StoredRun

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from benchkit.load.launch import Launcher, Progress
+from benchkit.load.launch import Launcher
+from benchkit.load.progress import Progress
 
 if TYPE_CHECKING:
     from benchkit.analysis.saturation import Trend

@@ -20,6 +20,7 @@ from typing import Any
 from benchkit import errors
 from benchkit.errors import TranscriptionFailed, WorkerDied
 from benchkit.load.limits import check_ports
+from benchkit.load.progress import Progress, ProgressKeeper
 from benchkit.load.spec import PARTS_FOLDER, LoadSpec
 from benchkit.records import processes
 from benchkit.records.atomic import Reserve
@@ -29,22 +30,6 @@ _LEAD_NS = 20_000_000
 _TRANSCRIBER_RESTARTS = 3
 _PATIENCE_S = 1.0
 _LINE_LIMIT = 4 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a load is; over all workers, warm-up included."""
-
-    elapsed_s: float = 0.0
-    total_s: float = 0.0
-    sent: int = 0
-    answered: int = 0
-    failed: int = 0
-    shed: int = 0
-    in_flight: int = 0
-    tokens: int = 0
-    tokens_per_s: float | None = None
-    ttft_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +87,17 @@ class Launcher:
     ) -> None:
         self._spec, self._folder = spec, folder
         self._headers = dict(headers or {})
-        self._on_progress = on_progress
         self._members: list[_Member] = []
         self._stop_asked = asyncio.Event()
         self._stopped_by: str | None = None
         self._start_ns = 0
-        self._tokens_before: tuple[float, int] = (0.0, 0)
-        self.progress = Progress(total_s=(spec.warmup_ns + spec.duration_ns) / 1e9)
+        total_ns = spec.warmup_ns + spec.duration_ns if spec.duration_ns else 0
+        self._keeper = ProgressKeeper(spec.warmup_ns / 1e9, total_ns / 1e9, on_progress)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return self._keeper.progress
 
     def stop(self, reason: str = "interrupt", *, drain: bool = False) -> None:
         """Ends the load early; what was measured is kept."""
@@ -243,6 +232,7 @@ class Launcher:
             while (line := await _line(member.transcriber)) is not None:
                 if line["event"] == "live":
                     member.live = line
+                    self._keeper.heard(self._elapsed_s(), line)
                     self._judge_errors()
                 elif line["event"] == "facts":
                     member.facts = line
@@ -276,25 +266,14 @@ class Launcher:
                 if member.worker.returncode is not None and member.number not in hung_up:
                     hung_up.add(member.number)
                     _hang_up(member.transcriber)
-            self._update_progress()
+            self._keeper.update(
+                self._elapsed_s(),
+                (member.latest for member in self._members),
+                (member.live for member in self._members),
+            )
 
-    def _update_progress(self) -> None:
-        progress, members = self.progress, self._members
-        elapsed_s = max(0.0, (time.monotonic_ns() - self._start_ns) / 1e9)
-        if elapsed_s - progress.elapsed_s < 0.4:
-            return
-        progress.elapsed_s = elapsed_s
-        for name in ("sent", "answered", "failed", "shed", "in_flight"):
-            setattr(progress, name, sum(member.latest.get(name, 0) for member in members))
-        progress.tokens = sum(member.live.get("tokens", 0) for member in members)
-        before_s, before = self._tokens_before
-        if elapsed_s - before_s >= 1.0:
-            progress.tokens_per_s = (progress.tokens - before) / (elapsed_s - before_s)
-            self._tokens_before = (elapsed_s, progress.tokens)
-        ttfts = [member.live["ttft_ms"] for member in members if member.live.get("ttft_ms") is not None]
-        progress.ttft_ms = sum(ttfts) / len(ttfts) if ttfts else progress.ttft_ms
-        if self._on_progress is not None:
-            self._on_progress(progress)
+    def _elapsed_s(self) -> float:
+        return max(0.0, (time.monotonic_ns() - self._start_ns) / 1e9)
 
     def _result(self) -> LoadResult:
         origin_ns = self._spec.origin_ns or self._start_ns

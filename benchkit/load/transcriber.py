@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import statistics
 import struct
 import time
-from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchkit.load.answer import Answer
+from benchkit.load.live_numbers import Recent
 from benchkit.load.parts import Finished, write_part
 from benchkit.load.spec import LoadSpec
 from benchkit.load.tape import HEADER_SIZE, SENT_DATA, Kind, segments
@@ -32,7 +31,6 @@ _NANO = 1_000_000_000
 _READ_SIZE = 4 * 1024 * 1024
 _PART_CHUNKS = 400_000
 _ERROR_LENGTH = 300
-_RECENT = 1_024
 
 
 class Transcriber:
@@ -58,7 +56,7 @@ class Transcriber:
         )
         self._finished: list[Finished] = []
         self._finished_chunks = 0
-        self._ttft_ms: deque[float] = deque(maxlen=_RECENT)
+        self._recent = Recent()
 
     def advance(self) -> bool:
         """Reads all that is on the tape now; returns whether there was anything."""
@@ -118,14 +116,20 @@ class Transcriber:
         }
 
     def live(self) -> dict[str, Any]:
-        """Counts so far, and the median TTFT of what ended since the last call."""
-        recent = list(self._ttft_ms)
-        self._ttft_ms.clear()
-        under_way = sum(answer.tokens_seen for answer in self.state.answers.values())
+        """Counts so far, how the client behaved so far, and the waits that were seen since the last call."""
+        state, conduct = self.state, self.state.conduct
+        usage = conduct.usage()
+        under_way = sum(answer.tokens_seen for answer in state.answers.values())
         return {
-            "tokens": self.state.tokens + under_way,
-            **self.state.outcomes,
-            "ttft_ms": statistics.median(recent) if recent else None,
+            "tokens": state.tokens + under_way,
+            **state.outcomes,
+            "recent": self._recent.told(state.answers.values()),
+            "pickup_lag_p99_ns": conduct.lag_quantile_ns(0.99),
+            "pickup_lag_max_ns": conduct.lag_quantile_ns(1.0),
+            "loop_gap_max_ns": conduct.loop_gap_max_ns,
+            "cpu_share": usage and usage.cpu_ns / usage.wall_ns,
+            "events": state.events,
+            "shared_events": state.shared_events,
             "behind_ns": self.behind_ns(),
         }
 
@@ -222,6 +226,7 @@ class Transcriber:
             answer.attempt = detail
             if answer.sent_ns is None:
                 answer.sent_ns = moment
+                self._recent.sent(answer)
         elif kind == Kind.CONNECT:
             if answer.sent_ns is not None:
                 answer.begin_attempt()
@@ -256,6 +261,7 @@ class Transcriber:
         state = self.state
         if answer.error is not None:
             answer.error = redact_text(answer.error, self._secrets)[:_ERROR_LENGTH]
+        self._recent.ended(answer)
         self._finished.append(Finished(answer, outcome))
         chunks = len(answer.chunk_ns)
         self._finished_chunks += chunks
@@ -263,8 +269,6 @@ class Transcriber:
         state.shared_events += int(answer.chunk_shared.sum())
         state.tokens += answer.tokens_seen
         state.outcomes[outcome] = state.outcomes.get(outcome, 0) + 1
-        if outcome is Outcome.OK and answer.first_token_ns is not None and answer.sent_ns is not None:
-            self._ttft_ms.append((answer.first_token_ns - answer.sent_ns) / 1e6)
 
     def _checkpoint(self) -> None:
         """Part, then state: a crash in between writes the same part again, of the same number."""

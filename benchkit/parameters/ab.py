@@ -34,6 +34,7 @@ class AbParameters(RunParameters):
     """Everything that a comparison of two settings can be asked for; what a run has applies to each of its runs."""
 
     asked_by: ClassVar[str] = "ab"
+    command: ClassVar[str] = "ab"
 
     url_b: Annotated[str, AfterValidator(address)] = Field(
         "",

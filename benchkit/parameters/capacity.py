@@ -22,6 +22,13 @@ class CapacityParameters(ParameterGroup):
     """Everything that a capacity analysis can be asked; it sends no load."""
 
     asked_by: ClassVar[str] = "capacity_analysis"
+    command: ClassVar[str] = "capacity"
+    sections: ClassVar[dict[str, str]] = {
+        "sources": "What was measured",
+        "target_rps": "What is to be served",
+        "headroom": "How safely",
+        "price_per_hour": "Price",
+    }
 
     sources: Annotated[tuple[str, ...], BeforeValidator(_texts, json_schema_input_type=list[str] | str)] = (
         Field(

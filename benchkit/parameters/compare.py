@@ -35,6 +35,12 @@ class CompareParameters(ParameterGroup):
     """Everything that a comparison of measured runs can be asked; it sends no load."""
 
     asked_by: ClassVar[str] = "compare_runs"
+    command: ClassVar[str] = "compare"
+    sections: ClassVar[dict[str, str]] = {
+        "base": "Sides",
+        "differs": "How they are compared",
+        "fail_on": "Gates",
+    }
 
     base: Texts = Field(
         (),

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args
 
 from pydantic_core import PydanticUndefined
 
 from benchkit.parameters.ab import AbParameters
 from benchkit.parameters.capacity import CapacityParameters
 from benchkit.parameters.compare import CompareParameters
+from benchkit.parameters.fields import Kind, kind_of
 from benchkit.parameters.model import ParameterGroup, RunParameters, ServingParameters
 from benchkit.parameters.selftest import SelftestParameters
 from benchkit.parameters.sweep import SweepParameters
+
+_KINDS: dict[Kind, str] = {
+    "mapping": "mapping",
+    "list": "list",
+    "text": "text",
+    "flag": "true or false",
+    "whole": "whole number",
+    "number": "number",
+}
 
 _INTRODUCTION = """# Parameters
 
@@ -71,17 +81,8 @@ def _table(
 
 
 def _kind(annotation: Any) -> str:
-    if get_origin(annotation) is Literal:
-        return ", ".join(f"`{value}`" for value in get_args(annotation))
-    origin = get_origin(annotation) or annotation
-    return {
-        dict: "mapping",
-        tuple: "list",
-        str: "text",
-        bool: "true or false",
-        int: "whole number",
-        float: "number",
-    }[origin]
+    kind = kind_of(annotation)
+    return _KINDS[kind] if kind != "choice" else ", ".join(f"`{value}`" for value in get_args(annotation))
 
 
 if __name__ == "__main__":

@@ -76,13 +76,28 @@ class ParameterGroup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     asked_by: ClassVar[str]
-    """Who takes these parameters, for messages."""
+    """Who takes these parameters, for messages: the notebook of that name, where there is one."""
+    command: ClassVar[str]
+    """The command that takes them."""
+    sections: ClassVar[dict[str, str]] = {}
+    """What is about the same thing: the first parameter of a section, and its title; in the order to be shown."""
+    not_asked: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that only others of its family take."""
 
 
 class RunParameters(ParameterGroup):
     """Everything that one run can be asked for."""
 
     asked_by: ClassVar[str] = "run_benchmark"
+    command: ClassVar[str] = "run"
+    sections: ClassVar[dict[str, str]] = {
+        "url": "Target",
+        "load": "Load",
+        "warmup_s": "Extent",
+        "dataset": "Work",
+        "slo": "Objectives",
+        "out": "Place and means",
+    }
 
     url: Annotated[str, AfterValidator(address)] = Field(
         "",
@@ -110,7 +125,13 @@ class RunParameters(ParameterGroup):
     concurrency: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         8, description="Streams of the load 'concurrent': requests that are always under way."
     )
-    rate: float = Field(1.0, gt=0, le=1_000_000, description="Arrivals per second of an open loop.")
+    rate: float = Field(
+        1.0,
+        gt=0,
+        le=1_000_000,
+        description="Arrivals per second of an open loop.",
+        json_schema_extra={"unit": "requests/s"},
+    )
     burstiness: float = Field(
         1.0,
         ge=0.01,
@@ -201,6 +222,8 @@ class ServingParameters(ParameterGroup):
     """Everything that a server which benchkit starts can be asked for."""
 
     asked_by: ClassVar[str] = "serve_model"
+    command: ClassVar[str] = "serve"
+    sections: ClassVar[dict[str, str]] = {"backend": "Server"}
 
     backend: Literal["simulated", "vllm"] = Field("simulated", description="Engine that serves.")
     served_model: str = Field(

@@ -103,7 +103,7 @@ def resolve(values: Mapping[str, Any], model: type[M] = RunParameters) -> M:  # 
     try:
         return model(**values)
     except ValidationError as error:
-        raise _invalid(error.errors(include_url=False)[0], model) from None
+        raise as_invalid(error.errors(include_url=False)[0], model) from None
 
 
 def unknown(name: str, model: type[ParameterGroup]) -> UnknownParameter:
@@ -124,7 +124,8 @@ def _nearest(name: str, model: type[ParameterGroup]) -> str | None:
     return known[close[0]] if close else None
 
 
-def _invalid(detail: ErrorDetails, model: type[ParameterGroup]) -> InvalidParameter:
+def as_invalid(detail: ErrorDetails, model: type[ParameterGroup]) -> InvalidParameter:
+    """One of pydantic's errors in benchkit's words."""
     name = str(detail["loc"][0])
     inside = "".join(f"[{part!r}]" for part in detail["loc"][1:] if part != "[key]")
     field = model.model_fields[name]

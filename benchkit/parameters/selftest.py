@@ -34,6 +34,7 @@ class SelftestParameters(ParameterGroup):
     """Everything that a test of this machine's client can be asked for."""
 
     asked_by: ClassVar[str] = "client_accuracy"
+    command: ClassVar[str] = "selftest"
 
     streams: Annotated[_Rising, Field(min_length=1)] = Field(
         (10, 100, 1000), description="Streams at the same time, one load after the other."

@@ -46,6 +46,19 @@ class SweepParameters(RunParameters):
     """Everything that a sweep can be asked for; what a run has applies to each of its points."""
 
     asked_by: ClassVar[str] = "sweep"
+    command: ClassVar[str] = "sweep"
+    sections: ClassVar[dict[str, str]] = {
+        "url": "Target",
+        "sweep": "Which loads",
+        "slo": "Objectives",
+        "warmup_s": "Extent of each load",
+        "dataset": "Work",
+        "backend": "Server that the sweep starts",
+        "load": "Load",
+        "price_per_hour": "Price, and going on",
+        "out": "Place and means",
+    }
+    not_asked: ClassVar[frozenset[str]] = frozenset(_SET_BY_POINTS)
 
     sweep: Literal["even", "adaptive"] = Field(
         "even",

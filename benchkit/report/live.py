@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from benchkit.experiments.run import Hooks
 from benchkit.experiments.sweep_progress import SweepProgress
-from benchkit.load.launch import Progress
+from benchkit.load.progress import Progress
 
 
 def line(progress: Progress) -> str:
