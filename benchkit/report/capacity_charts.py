@@ -1,4 +1,4 @@
-"""The charts of a capacity analysis, each a builder `f(found) -> altair.Chart` that answers the question in its title.
+"""The charts of a capacity analysis, each a builder `f(found) -> altair.Chart` whose title says what it found.
 
 `found` is what `capacity_report.capacity` gave.
 """

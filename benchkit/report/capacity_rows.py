@@ -10,6 +10,7 @@ from benchkit.analysis.fleet import FleetRun, OverTime
 from benchkit.analysis.limits_of_load import Wall
 from benchkit.analysis.load_levels import Judged, Level
 from benchkit.report.amounts import NONE, amount
+from benchkit.report.precision import between, measured
 from benchkit.report.rows import Rows
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def answers(found: Capacity) -> Rows:
     """The two answers side by side."""
     options = found.answer.options
     lines: list[tuple[str, Callable[[Option], str]]] = [
-        ("one server carries (requests/s)", lambda option: amount(option.rate)),
+        ("one server carries (requests/s)", _carries),
         ("95 % interval", lambda option: interval(option.low, option.high)),
         ("counted with (requests/s)", lambda option: amount(option.sized_on)),
     ]
@@ -253,12 +254,20 @@ def start_up(day: OverTime) -> str:
 
 def interval(low: float | None, high: float | None) -> str:
     """``4.41 to 4.79``; a dash without one."""
-    return NONE if low is None else f"{amount(low)} to {amount(high)}"
+    if low is None or high is None:
+        return NONE if low is None else f"{amount(low)} to {NONE}"
+    return between(low, high)
 
 
 def with_unit(value: float, unit: str) -> str:
     """``80.0 ms``, ``99.1 %``."""
     return f"{100 * value:.3g} %" if unit == "share" else f"{amount(value)} {unit}".strip()
+
+
+def _carries(option: Option) -> str:
+    if option.low is None or option.high is None:
+        return amount(option.rate)
+    return measured(option.rate, (option.low, option.high))
 
 
 def _of_fleet(option: Option, name: str) -> str:

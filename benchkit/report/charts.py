@@ -1,4 +1,4 @@
-"""The charts of a run, each a builder `f(run) -> altair.Chart` that answers the question in its title.
+"""The charts of a run, each a builder `f(run) -> altair.Chart` whose title says what it found.
 
 `run` is what `benchkit.run` or `benchkit.load_run` gave, or a stored run. Everything is aggregated before it
 is drawn, so that a run of 100,000 requests makes charts as small as one of 100. `renderer.enable()` makes

@@ -6,19 +6,19 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from benchkit.analysis.capacity import Option
 from benchkit.analysis.capacity_sensitivity import Variation
-from benchkit.report import capacity_rows, theme
+from benchkit.report import capacity_rows, theme, titles_capacity
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
+from benchkit.report.titles import headed
 
 if TYPE_CHECKING:
     from benchkit.report.capacity_report import Capacity
 
-_SERVERS: Final = "How many servers for how much load?"
-_MAP: Final = "How do target and objective move the number of servers?"
 _MOST_STEPS: Final = 300
 _SHOWN_SERVERS: Final = 20
 _BASES: Final = ["as measured", "estimated"]
@@ -28,7 +28,7 @@ def servers(found: Capacity) -> Drawing:
     """How many servers for how much load? Both answers as steps, the target marked."""
     options = found.answer.options
     if not options:
-        return nothing(_SERVERS, "No number of servers: no measured load meets the objectives.")
+        return nothing("No number of servers can be given", "No measured load meets the objectives.")
     load = max((option.load or 0.0 for option in options), default=0.0)
     top = 2 * load or _SHOWN_SERVERS * max(option.sized_on for option in options)
     table = pd.concat(_steps(option, top) for option in options)
@@ -68,7 +68,7 @@ def servers(found: Capacity) -> Drawing:
         )
         layers += [rule, dots, *_labels(marks)]
     chart: Drawing = alt.layer(*layers).properties(
-        width=theme.WIDTH, height=280, title=alt.Title(_SERVERS, subtitle=_told(found))
+        width=theme.WIDTH, height=280, title=headed(titles_capacity.servers(found), _told(found))
     )
     return chart
 
@@ -77,7 +77,10 @@ def sensitivity(found: Capacity) -> Drawing:
     """How do target and objective move the number of servers? A heat map, the question itself outlined."""
     variations = found.variations
     if not variations:
-        return nothing(_MAP, "There is no target to vary, or no answer to vary it from.")
+        return nothing(
+            "How target and objective move the servers is not known",
+            "There is no target to vary, or no answer to vary it from.",
+        )
     table = pd.DataFrame(
         [
             {
@@ -94,7 +97,9 @@ def sensitivity(found: Capacity) -> Drawing:
         ]
     )
     unit = "people at once" if found.ask.target_users else "requests per second"
-    most = table["servers"].max()
+    dark = table["servers"] > 0.55 * (table["servers"].max() or 1)
+    # Where no load meets the objectives the page shows through, light or dark.
+    table["ink"] = np.select([dark, table["servers"].notna()], ["#ffffff", theme.INK], theme.FAINT)
     x = alt.X("target:O", title=f"target ({unit})", axis=alt.Axis(labelAngle=0, format=",.4~g"))
     y = alt.Y(
         "objective:N",
@@ -122,9 +127,7 @@ def sensitivity(found: Capacity) -> Drawing:
             x=x,
             y=y,
             text="text:N",
-            color=alt.condition(
-                f"datum.servers > {0.6 * (most or 1)}", alt.value("#ffffff"), alt.value("#24292f")
-            ),
+            color=alt.Color("ink:N", scale=None),
         )
     )
     outline = (
@@ -132,8 +135,11 @@ def sensitivity(found: Capacity) -> Drawing:
         .mark_rect(filled=False, stroke=theme.MARK, strokeWidth=2.5, strokeDash=[1, 0])
         .encode(x=x, y=y)
     )
-    chart: Drawing = alt.layer(cells, numbers, outline).properties(
-        width=theme.WIDTH, height=alt.Step(34), title=alt.Title(_MAP, subtitle=_moves(table))
+    drawn = alt.layer(cells, numbers, outline).resolve_scale(color="independent")
+    chart: Drawing = drawn.properties(
+        width=theme.WIDTH,
+        height=alt.Step(34),
+        title=headed(titles_capacity.sensitivity(variations), _moves(table)),
     )
     return chart
 
@@ -172,7 +178,7 @@ def _told(found: Capacity) -> list[str]:
     safety += [f"{redundancy.spare} spare"] if redundancy.spare else []
     safety += [f"{redundancy.zones} zones, one of which may be lost"] if redundancy.zones > 1 else []
     first = f"one server carries {carries}" + (f"; with {', '.join(safety)}" if safety else "")
-    return [capacity_rows.headline(found), first]
+    return [first]
 
 
 def _factor(factor: float) -> str:
@@ -182,16 +188,10 @@ def _factor(factor: float) -> str:
 
 
 def _moves(table: pd.DataFrame) -> list[str]:
-    """What the map says, in a sentence, and what it was counted by."""
-    here = table[table["asked"]].iloc[0]
-    same_target = table[table["target"] == here["target"]].set_index("factor")["servers"]
-    stricter, looser = same_target.get(0.5), same_target.get(2.0)
-    told = [f"{here['text']} as asked"]
-    told.append("none meets half the time" if pd.isna(stricter) else f"{stricter:,.0f} for half the time")
-    told += [] if pd.isna(looser) else [f"{looser:,.0f} for twice the time"]
+    """What the map was counted by."""
     doubt = "; ?: too little was seen to rely on it" if table["text"].str.endswith("?").any() else ""
     how = f"as estimated; as measured where nothing can be estimated, which may be too many{doubt}"
-    return [", ".join(told), how]
+    return ["outlined: the question as asked", how]
 
 
 def _shown(each: Variation) -> str:

@@ -10,14 +10,14 @@ import pandas as pd
 
 from benchkit.analysis.client_error import Spread
 from benchkit.analysis.client_map import BOUNDS_MS, VIEWS, Cell, View
-from benchkit.report import theme
+from benchkit.report import theme, titles_client
 from benchkit.report.drawing import Drawing, nothing
+from benchkit.report.titles import headed
 
 if TYPE_CHECKING:
     from benchkit.report.selftest import Selftest
 
-_ERRORS: Final = "How does its error grow with the load?"
-_REQUESTS: Final = "How many requests a second does it send on time?"
+_UNDER: Final = "with 95 % limits as bands where they are known; dashed: 1 and 5 ms"
 _LEAST_MS: Final = 0.001
 _NEVER_MS: Final = 1e4
 _DECADES: Final = [0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000]
@@ -37,14 +37,11 @@ def errors(found: Selftest) -> Drawing:
         for view in VIEWS
     ]
     if not rows:
-        return nothing(_ERRORS, "No streams were tried.")
+        return nothing("How the client's error grows is not known", "No streams were tried.")
     names = [f"{streams:,} streams" for streams in found.map.columns]
     return _curves(
         pd.DataFrame(rows),
-        title=alt.Title(
-            _ERRORS,
-            subtitle="p99 over the events of a stage, with 95 % limits where they are known; dashed: 1 and 5 ms",
-        ),
+        title=headed(titles_client.error_grows(found.map), [f"p99 over the events of a stage, {_UNDER}"]),
         x="tokens/s over all streams",
         series="streams",
         names=names,
@@ -63,10 +60,10 @@ def requests(found: Selftest) -> Drawing:
         )
     ]
     if not rows:
-        return nothing(_REQUESTS, "No rate of requests was tried.")
+        return nothing(titles_client.sends(found.map), "The selftest was asked for none (requests_per_s).")
     return _curves(
         pd.DataFrame(rows),
-        title=alt.Title(_REQUESTS, subtitle="p99, with 95 % limits where they are known; dashed: 1 and 5 ms"),
+        title=headed(titles_client.sends(found.map), [f"p99, {_UNDER}"]),
         x="requests/s",
         series="what",
         names=list(dict.fromkeys(row["what"] for row in rows)),
@@ -108,11 +105,11 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
                 ],
             )
         )
-        whiskers = (
-            alt.Chart(own.dropna(subset=["low", "high"]))
-            .mark_rule(strokeDash=[1, 0], opacity=0.5, strokeWidth=2)
-            .encode(x=across, y=alt.Y("low:Q", scale=y), y2="high:Q", color=color)
+        limits = alt.Chart(own.dropna(subset=["low", "high"])).encode(
+            x=across, y=alt.Y("low:Q", scale=y), y2="high:Q", color=color
         )
+        # A band between neighbours, and a stroke where one stands alone.
+        bands = [limits.mark_area(opacity=0.15), limits.mark_rule(strokeDash=[1, 0], opacity=0.5)]
         rules = (
             alt.Chart(pd.DataFrame({"bound": list(BOUNDS_MS)}))
             .mark_rule()
@@ -120,7 +117,7 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
         )
         width = (theme.WIDTH - 60 * (len(facets) - 1)) // len(facets)
         parts.append(
-            alt.layer(rules, lines, whiskers).properties(
+            alt.layer(rules, *bands, lines).properties(
                 width=width, height=240, title=alt.Title(facet, fontSize=12, fontWeight="normal", offset=4)
             )
         )

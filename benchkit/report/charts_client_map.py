@@ -11,20 +11,18 @@ import pandas as pd
 
 from benchkit.analysis.client_map import BOUNDS_MS, VIEWS, ClientMap, View
 from benchkit.analysis.client_placement import RunLoad
-from benchkit.report import theme
+from benchkit.report import theme, titles_client
 from benchkit.report.amounts import amount
 from benchkit.report.charts_client_error import errors, requests
 from benchkit.report.drawing import Drawing, nothing
+from benchkit.report.titles import headed
 
 if TYPE_CHECKING:
     from benchkit.report.selftest import Selftest
 
 __all__ = ["client_map", "errors", "of_map", "requests"]
 
-_MAP: Final = "What does this machine's client hold?"
 _CLASSES: Final = ["below 0.1 ms", "0.1 to 1 ms", "1 to 5 ms", "5 ms and more"]
-_COLOURS: Final = ["#1f6f4a", "#2f6ea5", "#a86200", "#b32c1a"]
-"""White text is legible on each."""
 _EDGES: Final = (0.1, *BOUNDS_MS)
 _DASHES: Final = {1.0: [1, 0], 5.0: [7, 4]}
 
@@ -34,17 +32,20 @@ def client_map(found: Selftest, view: View = "kernel") -> Drawing:
     return of_map(found.map, view)
 
 
-def of_map(found: ClientMap, view: View = "kernel", load: RunLoad | None = None) -> Drawing:
+def of_map(
+    found: ClientMap, view: View = "kernel", load: RunLoad | None = None, finding: str = ""
+) -> Drawing:
     """The map in one view, with the limits as lines and, where given, a run as a mark.
 
     Args:
         found: the map.
         view: the error of the kernel's times, or of the event loop's.
         load: what a run asked of the client.
+        finding: the title, where it is about the run.
     """
     columns = found.columns
     if not columns:
-        return nothing(_MAP, "No streams were tried.")
+        return nothing("What this machine's client holds is not known", "No streams were tried.")
     table = pd.DataFrame(_rectangles(found, view))
     ends = [float(table["x"].min()), float(table["x2"].max())]
     heights = [float(table["y"].min()), float(table["y2"].max())]
@@ -63,7 +64,7 @@ def of_map(found: ClientMap, view: View = "kernel", load: RunLoad | None = None)
             y2="y2:Q",
             color=alt.Color(
                 "error:N",
-                scale=alt.Scale(domain=_CLASSES, range=_COLOURS),
+                scale=alt.Scale(domain=_CLASSES, range=theme.HEAT),
                 legend=alt.Legend(symbolType="square"),
             ),
             tooltip=[
@@ -78,20 +79,31 @@ def of_map(found: ClientMap, view: View = "kernel", load: RunLoad | None = None)
     )
     texts = (
         alt.Chart(table)
-        .mark_text(color="white", fontSize=11, align="left", baseline="bottom", dx=6, dy=-5)
-        .encode(x=alt.X("x:Q", scale=_log(ends)), y=alt.Y("y:Q", scale=_log(heights)), text="text:N")
+        .mark_text(fontSize=11, align="left", baseline="bottom", dx=6, dy=-5)
+        .encode(
+            x=alt.X("x:Q", scale=_log(ends)),
+            y=alt.Y("y:Q", scale=_log(heights)),
+            text="text:N",
+            color=alt.Color("ink:N", scale=None),
+        )
     )
     layers = [rectangles, texts, *_lines(found, view, ends, heights)]
     if load is not None:
-        layers.append(_mark(load, ends, heights))
+        layers += _mark(load, ends, heights)
     subtitle = [
         f"p99 of the client's stamp less the server's own, in ms, {VIEWS[view]}",
         "line: up to here it is below 1 ms; dashed: below 5 ms; arrow: not reached",
     ]
     if load is not None:
         subtitle.append("ring: this run, its most streams and its busiest second")
-    chart: Drawing = alt.layer(*layers).properties(
-        width=theme.WIDTH, height=60 + 62 * len(columns), title=alt.Title(_MAP, subtitle=subtitle)
+    chart: Drawing = (
+        alt.layer(*layers)
+        .resolve_scale(color="independent")
+        .properties(
+            width=theme.WIDTH,
+            height=60 + 62 * len(columns),
+            title=headed(finding or titles_client.holds(found, view), subtitle),
+        )
     )
     return chart
 
@@ -119,7 +131,7 @@ def _lines(found: ClientMap, view: View, ends: list[float], heights: list[float]
             )
     unreached = table[table["open"]].drop_duplicates("streams")
     if len(unreached):
-        arrows = alt.Chart(unreached).mark_text(text="▸", color="#ffffff", fontSize=26, dx=16)
+        arrows = alt.Chart(unreached).mark_text(text="▸", color="#111111", fontSize=26, dx=16)
         drawn.append(
             arrows.encode(
                 x=alt.X("rate:Q", scale=_log(ends)),
@@ -130,21 +142,21 @@ def _lines(found: ClientMap, view: View, ends: list[float], heights: list[float]
     return drawn
 
 
-def _mark(load: RunLoad, ends: list[float], heights: list[float]) -> alt.Chart:
+def _mark(load: RunLoad, ends: list[float], heights: list[float]) -> list[alt.Chart]:
+    """A ring, yellow on a dark edge, so that it is seen on every colour."""
     at = pd.DataFrame({"x": [max(load.events_per_s, 1e-3)], "y": [max(load.streams, 1e-3)]})
-    mark: alt.Chart = (
-        alt.Chart(at)
-        .mark_point(size=260, strokeWidth=4, color="#f5d90a", opacity=1)
-        .encode(
-            x=alt.X("x:Q", scale=_log(ends)),
-            y=alt.Y("y:Q", scale=_log(heights)),
-            tooltip=[
-                alt.Tooltip("y:Q", title="this run's streams", format=",.0f"),
-                alt.Tooltip("x:Q", title="its events/s", format=",.0f"),
-            ],
-        )
+    ring = alt.Chart(at).encode(
+        x=alt.X("x:Q", scale=_log(ends)),
+        y=alt.Y("y:Q", scale=_log(heights)),
+        tooltip=[
+            alt.Tooltip("y:Q", title="this run's streams", format=",.0f"),
+            alt.Tooltip("x:Q", title="its events/s", format=",.0f"),
+        ],
     )
-    return mark
+    return [
+        ring.mark_point(size=260, strokeWidth=width, color=color, opacity=1)
+        for width, color in ((7, "#111111"), (3.5, "#f5d90a"))
+    ]
 
 
 def _rectangles(found: ClientMap, view: View) -> list[dict[str, Any]]:
@@ -156,6 +168,7 @@ def _rectangles(found: ClientMap, view: View) -> list[dict[str, Any]]:
         edges = _middles([cell.rate for cell in cells])
         for (left, right), cell in zip(pairwise(edges), cells, strict=True):
             spread, error = cell.spread(view), cell.error_ms(view)
+            place = sum(error >= edge for edge in _EDGES)
             rows.append(
                 {
                     "x": left,
@@ -164,7 +177,8 @@ def _rectangles(found: ClientMap, view: View) -> list[dict[str, Any]]:
                     "y2": high,
                     "middle": math.sqrt(left * right),
                     "at": math.sqrt(low * high),
-                    "error": _CLASSES[sum(error >= edge for edge in _EDGES)],
+                    "error": _CLASSES[place],
+                    "ink": theme.ON_HEAT[place],
                     "text": amount(error) if math.isfinite(error) else "lost",
                     "streams": streams,
                     "rate": cell.rate,

@@ -9,15 +9,17 @@ import altair as alt
 import pandas as pd
 
 from benchkit.analysis.comparison import LoadCompared, NumberCompared
-from benchkit.report import theme
+from benchkit.report import theme, titles_compare
 from benchkit.report.compare_rows import change_of
 from benchkit.report.drawing import Drawing, nothing
+from benchkit.report.titles import headed
 
 if TYPE_CHECKING:
     from benchkit.report.compare import Comparison
 
 _KINDS: Final = ("worse", "better", "no difference that matters", "cannot tell")
-_COLORS: Final = (theme.MARK, "#2e7d5b", "#1b4f8a", theme.FAINT)
+_SHAPES: Final = ("triangle-up", "triangle-down", "circle", "diamond")
+_NOTHING: Final = "No number is there on both sides."
 _ROW: Final = 22
 _RUN_PANELS: Final = 6
 _WIDE: Final = 4
@@ -26,16 +28,14 @@ _LOWEST: Final = 90.0
 _HIGHEST: Final = 400.0
 _TICKS: Final = (2, 5, 10, 20, 50, 100, 200, 400)
 _SIGNED: Final = "datum.value == 0 ? '0' : datum.label"
-_HEADER: Final = alt.Header(labelColor=theme.QUIET, labelFontSize=12)
-_DOTS: Final = alt.Legend(symbolType="circle", symbolStrokeWidth=0, symbolDash=[1, 0])
+_DOTS: Final = alt.Legend(symbolStrokeWidth=0, symbolDash=[1, 0])
 
 
 def changes(found: Comparison) -> Drawing:
     """How much did each number change, and how sure is that? In percent of the base, with its interval."""
-    title = "How much did each number change?"
     rows = list(_changes(found))
     if not rows:
-        return nothing(title, "No number is there on both sides.")
+        return nothing("What changed is not known", _NOTHING)
     table = pd.DataFrame(rows)
     names = list(dict.fromkeys(table["name"]))
     change = 100 * found.parameters.change
@@ -47,19 +47,20 @@ def changes(found: Comparison) -> Drawing:
         axis=alt.Axis(format="+~g", labelExpr=_SIGNED, values=ticks or alt.Undefined),
     )
     y = alt.Y("name:N", title=None, sort=names, axis=alt.Axis(labelLimit=320))
-    color = alt.Color("kind:N", scale=alt.Scale(domain=list(_KINDS), range=list(_COLORS)), legend=_DOTS)
+    color = alt.Color("kind:N", scale=alt.Scale(domain=list(_KINDS), range=theme.JUDGED), legend=_DOTS)
+    shape = alt.Shape("kind:N", scale=alt.Scale(domain=list(_KINDS), range=list(_SHAPES)), legend=_DOTS)
     tooltip = [alt.Tooltip("name:N"), alt.Tooltip("told:N", title="change"), alt.Tooltip("words:N"), "runs:N"]
     band = alt.Chart(pd.DataFrame({"from": [-change], "to": [change]})).mark_rect(
         color=theme.FAINT, opacity=0.16
     )
-    zero = alt.Chart(pd.DataFrame({"at": [0.0]})).mark_rule(strokeDash=[1, 0], color=theme.QUIET)
+    zero = alt.Chart(pd.DataFrame({"at": [0.0]})).mark_rule(strokeDash=[1, 0])
     spans = alt.Chart(table.dropna(subset=["low"])).mark_rule(strokeDash=[1, 0], strokeWidth=3, clip=True)
     dots = alt.Chart(table).mark_point(filled=True, size=45, opacity=1, clip=True)
     layers: list[Any] = [
         band.encode(x=alt.X("from:Q", scale=scale), x2="to:Q"),
         zero.encode(x="at:Q"),
         spans.encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=color, tooltip=tooltip),
-        dots.encode(x=x, y=y, color=color, tooltip=tooltip),
+        dots.encode(x=x, y=y, color=color, shape=shape, tooltip=tooltip),
         *_limits(found, names),
     ]
     alpha = found.loads[0].numbers[0].difference.alpha
@@ -71,7 +72,9 @@ def changes(found: Comparison) -> Drawing:
     if not table["low"].notna().any():
         subtitle = ["a single run a side: no interval, and nothing is decided"]
     drawn: Drawing = alt.layer(*layers).properties(
-        width=theme.WIDTH - 120, height=_ROW * len(names), title=alt.Title(title, subtitle=subtitle)
+        width=theme.WIDTH - 120,
+        height=_ROW * len(names),
+        title=headed(titles_compare.changes(found), subtitle),
     )
     return drawn
 
@@ -129,7 +132,7 @@ def _limits(found: Comparison, names: Sequence[str]) -> list[alt.Chart]:
     rows = [row for row in rows if row["name"] in names]
     if not rows:
         return []
-    ticks = alt.Chart(pd.DataFrame(rows)).mark_tick(thickness=3, size=_ROW - 4, color=theme.INK, clip=True)
+    ticks = alt.Chart(pd.DataFrame(rows)).mark_tick(thickness=3, size=_ROW - 4, style=theme.STRONG, clip=True)
     return [ticks.encode(x="at:Q", y=alt.Y("name:N", sort=list(names)), tooltip=["gate:N"])]
 
 
@@ -138,14 +141,13 @@ def runs(found: Comparison) -> Drawing:
 
     A run that stands far off, or a drift over time, shows here and in no average.
     """
-    title = "How did each run come out?"
     chosen = [
         (load, each) for load in found.loads for each in load.numbers if each.difference.ratio is not None
     ]
     chosen = sorted(chosen, key=lambda pair: not pair[1].stands_out)[:_RUN_PANELS]
     rows = [row for load, each in chosen for row in _by_run(found, load, each)]
     if not rows:
-        return nothing(title, "No number is there on both sides.")
+        return nothing("How the runs came out is not known", _NOTHING)
     table = pd.DataFrame(rows)
     names = list(dict.fromkeys(table["number"]))
     order = "in the order in which they were measured" if table["timed"].all() else "in the order given"
@@ -174,9 +176,9 @@ def runs(found: Comparison) -> Drawing:
     drawn: Drawing = (
         alt.layer(lines, dots, data=table)
         .properties(width=(theme.WIDTH - 80) // 2, height=110)
-        .facet(facet=alt.Facet("number:N", sort=names, title=None, header=_HEADER), columns=2)
+        .facet(facet=alt.Facet("number:N", sort=names, title=None), columns=2)
         .resolve_scale(y="independent")
-        .properties(title=alt.Title(title, subtitle=[subtitle]))
+        .properties(title=headed(titles_compare.runs(found, chosen), [subtitle]))
     )
     return drawn
 

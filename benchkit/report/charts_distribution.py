@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import altair as alt
@@ -11,32 +10,17 @@ import numpy as np
 import pandas as pd
 
 from benchkit.analysis.binomial import needed_for
-from benchkit.report import frames, frames_time, theme
+from benchkit.report import frames, frames_time, theme, titles_run
 from benchkit.report.amounts import amount
+from benchkit.report.distribution import MARKED, Series
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.frames import Floats, RunLike
-from benchkit.report.precision import between, limits_of, measured
+from benchkit.report.precision import between, measured
+from benchkit.report.titles import headed
 
-_MARKED: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _DECADES: Final = [0.001, 0.01, 0.1, 1, 10, 100, 1000, 10000]
 _LEAST_MS: Final = 0.001
 _DASHES: Final = ([1, 0], [7, 3], [2, 2])
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """A sorted sample, its name, what one value of it is, and what the summary says of it."""
-
-    name: str
-    sample: Floats
-    noun: str
-    entry: Mapping[str, Any]
-
-    def resolves(self, statistic: str) -> bool:
-        """Whether a percentile may be marked: it has an interval, or nothing is known against it."""
-        if limits_of(self.entry, statistic) is not None:
-            return True
-        return "notes" not in self.entry and len(self.sample) >= needed_for(_MARKED[statistic])
 
 
 def ttft(run: RunLike) -> Drawing:
@@ -44,36 +28,36 @@ def ttft(run: RunLike) -> Drawing:
 
     Counted from the moment the request was sent and, where that differs, also from the moment it was due.
     """
-    return _with_schedule(
-        run,
-        sent="ttft_ms",
-        due="ttft_from_schedule_ms",
-        title="How long until the first token?",
-        axis="time to first token (ms)",
+    requests = frames.measured(run)
+    series = _with_schedule(run, requests, sent="ttft_ms", due="ttft_from_schedule_ms")
+    axis = "time to first token (ms)"
+    if not len(series[0].sample):
+        return nothing("No request had a first token", f"{len(requests):,} requests were due in the window.")
+    return _distribution(
+        series, title=titles_run.first_token(series[0], len(requests), *series[1:]), axis=axis
     )
 
 
 def latency(run: RunLike) -> Drawing:
     """How long until the whole answer is there? Its distribution over requests, in milliseconds."""
-    return _with_schedule(
-        run,
-        sent="latency_ms",
-        due="latency_from_schedule_ms",
-        title="How long until the whole answer?",
-        axis="latency (ms)",
+    requests = frames.measured(run)
+    series = _with_schedule(run, requests, sent="latency_ms", due="latency_from_schedule_ms")
+    if not len(series[0].sample):
+        return nothing("No answer was whole", f"{len(requests):,} requests were due in the window.")
+    return _distribution(
+        series, title=titles_run.whole_answer(series[0], len(requests), *series[1:]), axis="latency (ms)"
     )
 
 
 def gaps(run: RunLike) -> Drawing:
     """How evenly does the answer flow? Gaps between chunks and each request's longest pause, in ms."""
-    pauses = frames.values(frames.measured(run), "max_gap_ms")
+    longest = frames.values(frames.measured(run), "max_gap_ms")
+    every = Series("every gap between chunks", frames.gaps_ms(run), "gap", _entry(run, "chunk_gap_ms"))
+    pauses = Series("longest pause of each request", longest, "request", _entry(run, "max_gap_ms"))
+    if not len(every.sample) and not len(longest):
+        return nothing("No answer came in more than one chunk", "0 gaps between chunks.")
     return _distribution(
-        [
-            _Series("every gap between chunks", frames.gaps_ms(run), "gap", _entry(run, "chunk_gap_ms")),
-            _Series("longest pause of each request", pauses, "request", _entry(run, "max_gap_ms")),
-        ],
-        title="How evenly does the answer flow?",
-        axis="gap between chunks (ms)",
+        [every, pauses], title=titles_run.flow(every, pauses), axis="gap between chunks (ms)"
     )
 
 
@@ -84,27 +68,32 @@ def client(run: RunLike) -> Drawing:
     whether it was one hiccup or a habit.
     """
     requests = frames.measured(run)
-    late, lag = "sent after it was due (lateness)", "picked up after it arrived (worst lag of a request)"
-    spread = _distribution(
-        [
-            _Series(late, frames.values(requests, "lateness_ms"), "request", {}),
-            _Series(lag, frames.values(requests, "pickup_lag_ms"), "request", {}),
-        ],
-        title="How far can the client be trusted?",
-        axis="the client's own delay (ms)",
-        note="A delay that is small against the times above cannot have changed them much.",
+    late = Series("sent after it was due (lateness)", frames.values(requests, "lateness_ms"), "request")
+    lag = Series(
+        "picked up after it arrived (worst lag of a request)",
+        frames.values(requests, "pickup_lag_ms"),
+        "request",
     )
-    return alt.vconcat(spread, _worst_over_time(run, requests, {late: "lateness_ms", lag: "pickup_lag_ms"}))
+    if not len(late.sample) and not len(lag.sample):
+        return nothing(
+            "How late the client was is not known", f"{len(requests):,} requests, none with its delay."
+        )
+    note = "A delay that is small against the times above cannot have changed them much."
+    known = [one for one in (late, lag) if len(one.sample)]
+    spread, subtitle = _plot(known, "the client's own delay (ms)")
+    worst = _worst_over_time(run, requests, {late.name: "lateness_ms", lag.name: "pickup_lag_ms"})
+    return alt.vconcat(spread, worst, title=headed(titles_run.trust(late, lag), [*subtitle, note]))
 
 
-def _with_schedule(run: RunLike, *, sent: str, due: str, title: str, axis: str) -> Drawing:
-    requests = frames.measured(run)
-    values = frames.values(requests, sent)
-    series = [_Series("from the moment it was sent", values, "request", _entry(run, sent))]
+def _with_schedule(run: RunLike, requests: pd.DataFrame, *, sent: str, due: str) -> list[Series]:
+    """A metric from the moment of sending and, where the schedule was not kept, also from when it was due."""
+    series = [
+        Series("from the moment it was sent", frames.values(requests, sent), "request", _entry(run, sent))
+    ]
     scheduled = frames.values(requests, due)
     if len(scheduled) and len(series[0].sample) and _differ(series[0].sample, scheduled):
-        series.append(_Series("from the moment it was due", scheduled, "request", _entry(run, due)))
-    return _distribution(series, title=title, axis=axis)
+        series.append(Series("from the moment it was due", scheduled, "request", _entry(run, due)))
+    return series
 
 
 def _entry(run: RunLike, metric: str) -> Mapping[str, Any]:
@@ -115,15 +104,18 @@ def _entry(run: RunLike, metric: str) -> Mapping[str, Any]:
 
 def _differ(one: Floats, other: Floats) -> bool:
     """Whether two samples are apart by more than a line's width at any marked percentile."""
-    marked = list(_MARKED.values())
+    marked = list(MARKED.values())
     a, b = np.quantile(one, marked), np.quantile(other, marked)
     return bool(np.any(np.abs(a - b) > 0.01 * np.maximum(a, 1e-3)))
 
 
-def _distribution(series: list[_Series], *, title: str, axis: str, note: str = "") -> Drawing:
-    known = [one for one in series if len(one.sample)]
-    if not known:
-        return nothing(title, "No request gave a value.")
+def _distribution(series: Sequence[Series], *, title: str, axis: str) -> Drawing:
+    chart, subtitle = _plot([one for one in series if len(one.sample)], axis)
+    return chart.properties(title=headed(title, subtitle))
+
+
+def _plot(known: Sequence[Series], axis: str) -> tuple[alt.LayerChart | alt.FacetChart, list[str]]:
+    """The curves of samples that are not empty, and the lines below their title."""
     logarithmic = _is_wide(known)
     points = pd.concat(frames.ecdf(one.sample, one.name) for one in known)
     marks = pd.concat(_percentiles(one) for one in known)
@@ -172,46 +164,37 @@ def _distribution(series: list[_Series], *, title: str, axis: str, note: str = "
     )
     banded = bool(marks["low"].notna().any())
     meaning = ["thick: 95 % interval of a percentile; one without a dot is not resolved"] if banded else []
-    subtitle = [
-        *(_sentence(one, with_name=len(known) > 1) for one in known),
-        *meaning,
-        *([note] if note else []),
-    ]
+    subtitle = [*(_sentence(one, with_name=len(known) > 1) for one in known), *meaning]
     layers = [line, spans, dots] if banded else [line, dots]
-    return alt.layer(*layers).properties(
-        width=theme.WIDTH, height=230, title=alt.Title(title, subtitle=subtitle)
-    )
+    return alt.layer(*layers).properties(width=theme.WIDTH, height=230), subtitle
 
 
-def _sentence(one: _Series, *, with_name: bool) -> str:
+def _sentence(one: Series, *, with_name: bool) -> str:
     """The sample in words: what, how many, and the percentiles that it resolves, each with its interval."""
     n = len(one.sample)
     told = []
-    for name, share in _MARKED.items():
+    for name in MARKED:
         if one.resolves(name):
-            limits = limits_of(one.entry, name)
-            value = float(np.quantile(one.sample, share))
+            limits, value = one.limits(name), one.at(name)
             sure = f" ({between(*limits)})" if limits else ""
             told.append(f"{name} {measured(value, limits) if limits else amount(value)}{sure}")
-    missing = [name for name in _MARKED if not one.resolves(name)][:1]
+    missing = [name for name in MARKED if not one.resolves(name)][:1]
     head = f"{one.name}: " if with_name else ""
     many = f"{n:,} {one.noun}{'' if n == 1 else 's'}"
     judged = "notes" in one.entry
     open_ones = [
-        f"{name} not resolved" if judged else f"{name} needs {needed_for(_MARKED[name]):,}"
-        for name in missing
+        f"{name} not resolved" if judged else f"{name} needs {needed_for(MARKED[name]):,}" for name in missing
     ]
     return head + " · ".join([many, *told, f"max {amount(one.sample[-1])} ms", *open_ones])
 
 
-def _percentiles(one: _Series) -> pd.DataFrame:
+def _percentiles(one: Series) -> pd.DataFrame:
     rows = []
-    for name, share in _MARKED.items():
+    for name, share in MARKED.items():
         if one.resolves(name):
-            low, high = limits_of(one.entry, name) or (None, None)
+            low, high = one.limits(name) or (None, None)
             told = "" if low is None or high is None else f"{between(low, high)} ms"
-            value = float(np.quantile(one.sample, share))
-            rows.append((value, share, one.name, name, low, high, told))
+            rows.append((one.at(name), share, one.name, name, low, high, told))
     columns = ["value", "share", "series", "label", "low", "high", "limits"]
     return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
 
@@ -249,14 +232,14 @@ def _worst_over_time(run: RunLike, requests: pd.DataFrame, columns: dict[str, st
     return chart
 
 
-def _is_wide(series: list[_Series]) -> bool:
+def _is_wide(series: Sequence[Series]) -> bool:
     """Whether the values span so much that a linear axis would hide most of them."""
     low = min(float(np.quantile(one.sample, 0.05)) for one in series)
     high = max(float(one.sample[-1]) for one in series)
     return high > 30 * max(low, _LEAST_MS)
 
 
-def _floor(series: list[_Series]) -> float:
+def _floor(series: Sequence[Series]) -> float:
     """The least value that a logarithmic axis shows; what is below is drawn on it."""
     positive = [float(one.sample[one.sample > 0][0]) for one in series if (one.sample > 0).any()]
     return max(min(positive, default=_LEAST_MS), _LEAST_MS)

@@ -9,24 +9,22 @@ import numpy as np
 import pandas as pd
 
 from benchkit.analysis.fleet import OverTime
-from benchkit.report import theme
+from benchkit.report import theme, titles_capacity
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
+from benchkit.report.titles import headed
 
 if TYPE_CHECKING:
     from benchkit.report.capacity_report import Capacity
 
-_DAY: Final = "How many servers over the day?"
-_SMALLER: Final = "What does a smaller fleet cost in the objective?"
+_NO_DAY: Final = "No load over time was given (profile), or there is no answer to follow it with."
 _MOST_POINTS: Final = 288
 
 
 def over_time(found: Capacity) -> Drawing:
     """How many servers over the day? The load above, a fixed and a scaling fleet below."""
     if not found.days:
-        return nothing(
-            _DAY, "No load over time was given (profile), or there is no answer to follow it with."
-        )
+        return nothing("How many servers it takes over the day is not known", _NO_DAY)
     option, day = found.days[0]
     table = _binned(day)
     x = alt.X(
@@ -62,27 +60,19 @@ def over_time(found: Capacity) -> Drawing:
         .encode(x=x, y=alt.value(4))
     )
     below = alt.layer(lines, late).properties(width=theme.WIDTH, height=170)
-    saved = 1 - day.scaling.server_hours / day.fixed.server_hours
-    told = (
-        f"{option.basis}: {day.fixed.most} servers all the time; scaling takes {100 * saved:.0f} % fewer server-hours, "
-        f"{100 * day.scaling.share_of_requests:.2f} % of requests inside"
-    )
     when = (
         f"a new server serves after {amount(day.start_up_s)} s" if day.start_up_s else "start-up taken as 0 s"
     )
-    subtitle = [told, f"red: minutes in which the scaling fleet is too small; {when}"]
-    chart: Drawing = alt.vconcat(load, below, title=alt.Title(_DAY, subtitle=subtitle)).resolve_scale(
-        x="shared"
-    )
+    subtitle = [f"{option.basis}; red: minutes in which the scaling fleet is too small; {when}"]
+    title = headed(titles_capacity.over_time(option, day), subtitle)
+    chart: Drawing = alt.vconcat(load, below, title=title).resolve_scale(x="shared")
     return chart
 
 
 def smaller(found: Capacity) -> Drawing:
     """What does a smaller fleet cost in the objective? The share of the day's requests inside it, by servers."""
     if not found.days:
-        return nothing(
-            _SMALLER, "No load over time was given (profile), or there is no answer to follow it with."
-        )
+        return nothing("What a smaller fleet would cost in the objective is not known", _NO_DAY)
     option, day = found.days[0]
     table = pd.DataFrame(
         [
@@ -105,14 +95,8 @@ def smaller(found: Capacity) -> Drawing:
             tooltip=["servers:Q", "of:N", alt.Tooltip("share:Q", title="%", format=".2f")],
         )
     )
-    fewer = day.smaller[-2] if len(day.smaller) > 1 else day.fixed
-    subtitle = (
-        f"{option.basis}: {fewer.most} hold {100 * fewer.share_of_requests:.1f} % of the requests inside it, "
-        f"{day.fixed.most} hold {100 * day.fixed.share_of_requests:.4g} %"
-    )
-    chart: Drawing = lines.properties(
-        width=theme.WIDTH, height=220, title=alt.Title(_SMALLER, subtitle=subtitle)
-    )
+    title = headed(titles_capacity.smaller(day), [option.basis])
+    chart: Drawing = lines.properties(width=theme.WIDTH, height=220, title=title)
     return chart
 
 

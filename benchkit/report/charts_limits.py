@@ -12,15 +12,14 @@ from benchkit.analysis.boundary import Boundary
 from benchkit.analysis.capacity import CapacityAnswer
 from benchkit.analysis.limits_of_load import Wall
 from benchkit.objectives import Single
-from benchkit.report import capacity_rows, theme
+from benchkit.report import capacity_rows, theme, titles_capacity
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
+from benchkit.report.titles import headed
 
 if TYPE_CHECKING:
     from benchkit.report.capacity_report import Capacity
 
-_BOUNDARY: Final = "Where does one server miss its objective?"
-_LIMITS: Final = "What sets the limit of one server?"
 _WIDE: Final = 20.0
 _FAR: Final = 8.0
 """Times the lowest limit: limits beyond are not drawn to scale."""
@@ -39,15 +38,18 @@ def boundary(found: Capacity) -> Drawing:
         part for at, each in enumerate(objectives) if (part := _of_objective(answer, at, each)) is not None
     ]
     if not parts:
-        return nothing(_BOUNDARY, "No load has a value of what the objectives bound.")
+        return nothing(
+            "Where one server misses its objective is not known",
+            "No load has a value of what the objectives bound.",
+        )
     more = len(answer.carried.objectives) - len(objectives)
     left = [f"{more} more objectives are in the table"] if more else []
     unresolved = capacity_rows.has_unresolved(answer)
     hollow = ["hollow: too few requests to resolve the value"] if unresolved else []
     subtitle = [_found(answer), "; ".join(["line: the bound; shaded: 95 % of the boundary", *hollow, *left])]
-    chart: Drawing = alt.vconcat(*parts, title=alt.Title(_BOUNDARY, subtitle=subtitle)).resolve_scale(
-        x="shared", color="shared"
-    )
+    chart: Drawing = alt.vconcat(
+        *parts, title=headed(titles_capacity.boundary(answer, answer.carried.objectives), subtitle)
+    ).resolve_scale(x="shared", color="shared")
     return chart
 
 
@@ -55,7 +57,7 @@ def limits(found: Capacity) -> Drawing:
     """What sets the limit of one server? Saturation, objective and memory as loads, with their intervals."""
     walls = [wall for wall in found.answer.carried.walls if wall.rate is not None]
     if not walls:
-        return nothing(_LIMITS, "The sources tell of no limit.")
+        return nothing("What sets the limit of one server is not known", "The sources tell of no limit.")
     lowest = found.answer.carried.limit
     table = pd.DataFrame([_row(wall, lowest) for wall in walls])
     order = list(table["name"])
@@ -102,7 +104,7 @@ def limits(found: Capacity) -> Drawing:
     chart: Drawing = alt.layer(*layers).properties(
         width=theme.WIDTH,
         height=alt.Step(58),
-        title=alt.Title(_LIMITS, subtitle=[capacity_rows.limit(found.answer), notes]),
+        title=headed(titles_capacity.limits(found.answer), [notes]),
     )
     return chart
 
@@ -172,7 +174,8 @@ def _of_objective(answer: CapacityAnswer, at: int, objective: Single) -> Drawing
 
 
 def _scale() -> alt.Scale:
-    return alt.Scale(domain=_STATES, range=["#1b4f8a", theme.MARK, "#e08a00"])
+    meets, misses, apart = _STATES
+    return alt.Scale(domain=[misses, meets, apart], range=theme.JUDGED)
 
 
 def _named(text: str) -> str:
@@ -191,8 +194,8 @@ def _edges(found: Boundary | None) -> list[alt.Chart]:
     table = pd.DataFrame(
         {"at": [found.rate], "low": [found.low], "high": [found.high], "text": [f"{found.rate:.3g}"]}
     )
-    band = alt.Chart(table).mark_rect(opacity=0.18, color="#1b4f8a").encode(x="low:Q", x2="high:Q")
-    edge = alt.Chart(table).mark_rule(strokeDash=[1, 0], strokeWidth=1.5, color="#1b4f8a").encode(x="at:Q")
+    band = alt.Chart(table).mark_rect(opacity=0.18, style=theme.ACCENT).encode(x="low:Q", x2="high:Q")
+    edge = alt.Chart(table).mark_rule(strokeDash=[1, 0], strokeWidth=1.5, style=theme.ACCENT).encode(x="at:Q")
     text = (
         alt.Chart(table)
         .mark_text(align="right", dx=-5, fontSize=12)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 import altair as alt
+import numpy as np
+import pandas as pd
 
-from benchkit.report import frames, theme
+from benchkit.report import frames, theme, titles_time
 from benchkit.report.charts_time import time_axis, window_rules
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.frames import NS, RunLike
+from benchkit.report.titles import headed
 
-_TITLE: Final = "Did requests queue in the server?"
 _STATES: Final = {"vllm:num_requests_running": "running", "vllm:num_requests_waiting": "waiting"}
 _MOST_READINGS: Final = 400
 _USAGE: Final = "vllm:kv_cache_usage_perc"
@@ -22,18 +24,23 @@ def server(run: RunLike) -> Drawing:
     telemetry = frames.stored(run).telemetry
     said = telemetry[(telemetry["source"] == "server") & telemetry["name"].isin([*_STATES, _USAGE])]
     if not len(said):
-        return nothing(_TITLE, "0 readings: the server has no /metrics that say so, or they were not read.")
+        return nothing(
+            "Whether requests queued in the server is not known",
+            "0 readings: the server has no /metrics that say so, or they were not read.",
+        )
     span = frames.window(run)
-    # A server of several engines says so of each: their sum is the server's.
-    table = said.groupby(["time_ns", "name"], as_index=False)["value"].sum()
+    # A server of several engines says so of each: the sum of their requests is the server's, the mean of their use.
+    grouped = said.groupby(["time_ns", "name"], as_index=False)["value"]
+    table, means = pd.DataFrame(grouped.sum()), pd.DataFrame(grouped.mean())
+    table["value"] = table["value"].where(table["name"] != _USAGE, means["value"])
     readings = table["time_ns"].nunique()
+    waiting = table[table["name"].map(_STATES) == "waiting"]["value"].to_numpy(dtype=np.float64)
     step_ns = max(1, int(table["time_ns"].max() - table["time_ns"].min()) // _MOST_READINGS)
     if readings > _MOST_READINGS:  # of several readings near one another the highest is drawn
         table["time_ns"] = table["time_ns"] // step_ns * step_ns
-        table = table.groupby(["time_ns", "name"], as_index=False)["value"].max()
+        table = pd.DataFrame(table.groupby(["time_ns", "name"], as_index=False)["value"].max())
     table["at_s"] = (table["time_ns"] - span.start_ns) / NS
     counts = table[table["name"].isin(list(_STATES))].assign(state=lambda rows: rows["name"].map(_STATES))
-    waiting = counts[counts["state"] == "waiting"]["value"]
     usage = table[table["name"] == _USAGE].assign(percent=lambda rows: 100 * rows["value"])
     names = list(_STATES.values())
     queue = (
@@ -51,11 +58,9 @@ def server(run: RunLike) -> Drawing:
             ],
         )
     )
-    most = float(waiting.max()) if len(waiting) else 0.0
-    share = float((waiting > 0).mean()) if len(waiting) else 0.0
+    found = titles_time.queue(waiting, readings)
     subtitle = [
-        f"at most {most:,.0f} waited at once; some did in {100 * share:.0f} % of {readings} readings",
-        "by its own /metrics, read twice a second: shorter queues are not seen; dashed: the measured window",
+        "by its own /metrics, read twice a second: shorter queues are not seen; dashed: the measured window"
     ]
     parts = [alt.layer(queue, window_rules(run)).properties(width=theme.WIDTH, height=150)]
     if len(usage) and usage["percent"].max() > 0:
@@ -72,5 +77,5 @@ def server(run: RunLike) -> Drawing:
             )
         )
         parts.append(alt.layer(line, window_rules(run)).properties(width=theme.WIDTH, height=90))
-    chart: Drawing = alt.vconcat(*parts, title=alt.Title(_TITLE, subtitle=subtitle)).resolve_scale(x="shared")
+    chart: Drawing = alt.vconcat(*parts, title=headed(found, subtitle)).resolve_scale(x="shared")
     return chart

@@ -15,8 +15,9 @@ from benchkit.analysis.compared_run import ComparedRun
 from benchkit.analysis.comparison import LoadCompared
 from benchkit.analysis.difference import CLIENT_FLOOR, difference
 from benchkit.analysis.run_samples import GRID
-from benchkit.report import theme
+from benchkit.report import theme, titles_compare
 from benchkit.report.drawing import Drawing, nothing
+from benchkit.report.titles import headed
 
 if TYPE_CHECKING:
     from benchkit.report.compare import Comparison
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Panel = alt.LayerChart | alt.FacetChart
 
-_WORDS: Final = {
-    "ttft_ms": ("time to first token", "the first token"),
-    "itl_ms": ("time between tokens", "the next token"),
-    "tpot_ms": ("time per output token", "an average token"),
-    "latency_ms": ("latency", "the whole answer"),
-    "max_gap_ms": ("longest gap of a request", "the longest gap"),
-}
 _MOST_LOADS: Final = 4
 _MOST_LINES: Final = 12
 _DRAWN: Final = GRID[::2]
@@ -49,11 +43,10 @@ def distributions(found: Comparison, metric: str = "ttft_ms") -> Drawing:
         found: the comparison.
         metric: by summary.json's name, in milliseconds.
     """
-    told, what = _WORDS.get(metric, (metric, metric))
-    title = f"How long until {what}, on both sides?"
+    told = titles_compare.METRICS.get(metric, metric)
     loads = [load for load in found.loads if _known(load, metric)][:_MOST_LOADS]
     if not loads:
-        return nothing(title, _nothing(told))
+        return nothing(f"How the {told} is distributed is not known", _nothing(told))
     rows = pd.DataFrame([row for load in loads for row in _curves(found, load, metric)])
     low, high = float(rows["value"].quantile(0.02)), float(rows["value"].max())
     wide = high > 30 * max(low, 1e-3)
@@ -63,7 +56,7 @@ def distributions(found: Comparison, metric: str = "ttft_ms") -> Drawing:
         _both(found, rows[rows["load"] == load.label], load.label, told, scale, wide=wide) for load in loads
     ]
     subtitle = ["thick: all runs of a side together; thin: each run"]
-    return _stacked(panels, title, subtitle)
+    return _stacked(panels, _found(found, loads[-1], metric, rows), subtitle)
 
 
 def shift(found: Comparison, metric: str = "ttft_ms") -> Drawing:
@@ -73,13 +66,12 @@ def shift(found: Comparison, metric: str = "ttft_ms") -> Drawing:
         found: the comparison.
         metric: by summary.json's name.
     """
-    told, what = _WORDS.get(metric, (metric, metric))
-    title = f"Which waits for {what} have changed?"
+    told = titles_compare.METRICS.get(metric, metric)
     loads = [load for load in found.loads if _known(load, metric)][:_MOST_LOADS]
     tables = [(load, pd.DataFrame(list(_shifts(load, metric)))) for load in loads]
     tables = [(load, table) for load, table in tables if len(table)]
     if not tables:
-        return nothing(title, _nothing(told))
+        return nothing(f"How the {told} has shifted is not known", _nothing(told))
     seen = pd.concat([table[["low", "high", "change"]] for _, table in tables])
     matters = 100 * found.parameters.change
     ends = [
@@ -95,7 +87,17 @@ def shift(found: Comparison, metric: str = "ttft_ms") -> Drawing:
         else "a single run a side: no band, and nothing is decided",
         f"left: the fastest; right: the slowest; drawn as far as each run has {_BEYOND} values beyond",
     ]
-    return _stacked(panels, title, subtitle)
+    heaviest, table = tables[-1]
+    return _stacked(panels, titles_compare.shift(metric, heaviest.label, table, alpha), subtitle)
+
+
+def _found(found: Comparison, load: LoadCompared, metric: str, rows: pd.DataFrame) -> str:
+    """What the distributions under a load say."""
+    own = rows[(rows["load"] == load.label) & (rows["run"] == "all")]
+    base, new = (own[own["side"] == name] for name in found.names)
+    sizes = [size for run in [*load.base, *load.new] if (size := _size(run, metric)) is not None]
+    tail = not sizes or 0.01 * min(sizes) >= _BEYOND
+    return titles_compare.distributions(metric, load.label, found.names, (base, new), tail=tail)
 
 
 def _known(load: LoadCompared, metric: str) -> bool:
@@ -193,6 +195,7 @@ def _shifts(load: LoadCompared, metric: str) -> Iterator[dict[str, Any]]:
             "change": 100 * (found.ratio - 1),
             "low": math.nan if limits is None else 100 * (limits[0] - 1),
             "high": math.nan if limits is None else 100 * (limits[1] - 1),
+            "p": math.nan if found.p is None else found.p,
             "base": found.base,
             "new": found.new,
         }
@@ -252,9 +255,10 @@ def _shifted(found: Comparison, load: str, table: pd.DataFrame, told: str, span:
     return alt.layer(*layers).properties(width=theme.WIDTH, height=190, **({"title": load} if load else {}))
 
 
-def _stacked(panels: Sequence[Panel], title: str, subtitle: list[str]) -> Drawing:
+def _stacked(panels: Sequence[Panel], finding: str, subtitle: list[str]) -> Drawing:
+    title = headed(finding, subtitle)
     if len(panels) == 1:
-        only: Drawing = panels[0].properties(title=alt.Title(title, subtitle=subtitle))
+        only: Drawing = panels[0].properties(title=title)
         return only
-    stacked: Drawing = alt.vconcat(*panels, title=alt.Title(title, subtitle=subtitle))
+    stacked: Drawing = alt.vconcat(*panels, title=title)
     return stacked

@@ -1,4 +1,4 @@
-"""The charts of a sweep, each a builder `f(points) -> altair.Chart` that answers the question in its title.
+"""The charts of a sweep, each a builder `f(points) -> altair.Chart` whose title says what it found.
 
 `points` is a list of `LoadPoint`, whoever measured them: a sweep's own, stored runs, other tools' files. Saturated
 loads are drawn apart and enter no curve; what a source does not know is left out, and said.

@@ -12,11 +12,11 @@ import pandas as pd
 
 from benchkit.analysis.pareto import front
 from benchkit.analysis.points import LoadPoint
-from benchkit.report import theme
-from benchkit.report.amounts import amount
+from benchkit.report import theme, titles_sweep
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.sweep_loads import Load, loads
 from benchkit.report.sweep_marks import color_of, crosses, lines, shapes
+from benchkit.report.titles import headed
 
 _PARALLEL: Final = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
@@ -32,17 +32,18 @@ def pareto(points: Iterable[LoadPoint], gpus: int = 0) -> Drawing:
         gpus: GPUs of the server, to give the output of one; 0 when unknown. Where settings vary how many GPUs a
             server is spread over, their product takes its place.
     """
-    title = "What does speed for one user cost in output for all?"
     found = [load for load in loads(points) if _speed(load) and load.rate_of("output_tokens_per_s")]
     steady = [load for load in found if not load.saturated]
     if not steady:
         return nothing(
-            title, f"{len(found)} loads with times between tokens and a token rate, none of them steady."
+            "What speed for one user costs in output for all is not known",
+            f"{len(found)} loads with times between tokens and a token rate, none of them steady.",
         )
     shared = gpus > 0 or any(map(_gpus_of, found))
     table = _table(found, gpus)
     on = table[table["best"]].sort_values("speed")
     names = list(dict.fromkeys(table["series"]))
+    unit = "tokens/s" + (" and GPU" if shared else "")
     x = alt.X(
         "speed:Q",
         title="tokens per second for one user, once the answer flows",
@@ -71,7 +72,9 @@ def pareto(points: Iterable[LoadPoint], gpus: int = 0) -> Drawing:
         words = alt.Chart(on).mark_text(align="left", dx=7, dy=-7)
         layers.append(words.encode(x=x, y=y, text="load:N"))
     chart: Drawing = alt.layer(*layers).properties(
-        width=theme.WIDTH, height=280, title=alt.Title(title, subtitle=_subtitle(on, table, names))
+        width=theme.WIDTH,
+        height=280,
+        title=headed(titles_sweep.front(on, names, unit), _subtitle(on, table, names)),
     )
     return chart
 
@@ -123,10 +126,7 @@ def _tooltip() -> list[alt.Tooltip]:
 
 def _subtitle(on: pd.DataFrame, table: pd.DataFrame, names: Sequence[str]) -> list[str]:
     slow, fast = on.iloc[0], on.iloc[-1]
-    lines = [
-        f"from {amount(fast['output'])} tokens/s in all at {amount(fast['speed'])} for one user ({_named(fast)})",
-        f"to {amount(slow['output'])} in all at {amount(slow['speed'])} for one ({_named(slow)})",
-    ]
+    lines = [] if len(on) == 1 else [f"fastest for one: {_named(fast)}; most for all: {_named(slow)}"]
     if len(names) > 1:
         counts = Counter(on["series"])
         told = ", ".join(f"{name} ({counts[name]})" for name in names if counts[name])

@@ -14,12 +14,13 @@ from benchkit.analysis.points import LoadPoint
 from benchkit.analysis.recorded import measured_of
 from benchkit.analysis.slo_terms import meeting
 from benchkit.objectives import PER_REQUEST, AttainmentObjective, Single, StatisticObjective, Term
-from benchkit.report import sweep_objectives, theme
+from benchkit.report import sweep_objectives, theme, titles_sweep
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.sweep_bands import MEANING
 from benchkit.report.sweep_loads import Load, loads
 from benchkit.report.sweep_marks import color_of, crosses, lines, shapes, told_first, told_off, why_off
+from benchkit.report.titles import headed
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +92,14 @@ def goodput(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) -> Dr
         points: the loads.
         slo: objectives; what the points were judged by when None.
     """
-    title = "How much of the load is served well enough?"
     given = list(points)
     terms = terms_of(sweep_objectives.objectives(given, slo))
     found = [one for load in loads(given) if (one := goodput_of(load, terms)) is not None]
     if not found:
         why = "their requests are not there" if terms else "no objective is about single requests (slo)"
-        return nothing(title, f"{len(given)} loads, and {why}.")
+        return nothing(
+            "How much of the load is served well enough is not known", f"{len(given)} loads, and {why}."
+        )
     table = _table(found)
     names = list(dict.fromkeys(table["series"]))
     most = 1.05 * float(table["offered"].max())
@@ -123,7 +125,7 @@ def goodput(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) -> Dr
     if len(apart):
         layers.append(crosses(apart, x, y, names, _tooltip()))
     chart: Drawing = alt.layer(*layers).properties(
-        width=theme.WIDTH, height=250, title=alt.Title(title, subtitle=_subtitle(found, terms))
+        width=theme.WIDTH, height=250, title=headed(titles_sweep.goodput(found), _subtitle(found, terms))
     )
     return chart
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchkit.analysis.knee import Knee, Output, knee
 from benchkit.analysis.points import LoadPoint
-from benchkit.report import theme
+from benchkit.report import theme, titles_sweep
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.sweep_loads import Load, loads
@@ -25,6 +25,7 @@ from benchkit.report.sweep_marks import (
     why_off,
     wide_ticks,
 )
+from benchkit.report.titles import headed
 
 _HEIGHT: Final = 250
 _WIDE: Final = 20.0
@@ -49,13 +50,13 @@ def throughput(points: Iterable[LoadPoint]) -> Drawing:
     The knee is the load with the most output for the time that it takes (`benchkit.analysis.knee`). Full throughput
     is on the curve: its concurrency was held.
     """
-    title = "How much comes out, and where does more at once stop helping?"
     every = [load for load in loads(points) if load.in_flight]
     unit = _TOKENS if all(load.rate_of(_TOKENS.rate) is not None for load in every) else _REQUESTS
     known = [load for load in every if load.rate_of(unit.rate)]
     if not known:
         return nothing(
-            title, f"{len(every)} loads tell how many requests were in flight, and none the output."
+            "How much comes out with how much at once is not known",
+            f"{len(every)} loads tell how many requests were in flight, and none the output.",
         )
     table = _output_table(known, unit)
     names = list(dict.fromkeys(table["series"]))
@@ -83,7 +84,9 @@ def throughput(points: Iterable[LoadPoint]) -> Drawing:
         )
     subtitle += told_off([load for load in known if load.saturated], "crosses")
     chart: Drawing = alt.layer(*layers).properties(
-        width=theme.WIDTH, height=_HEIGHT, title=alt.Title(title, subtitle=subtitle)
+        width=theme.WIDTH,
+        height=_HEIGHT,
+        title=headed(titles_sweep.knee(knees, table, unit.short), subtitle),
     )
     return chart
 

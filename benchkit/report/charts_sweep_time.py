@@ -15,7 +15,7 @@ from benchkit.objectives import StatisticObjective
 from benchkit.report import sweep_objectives, theme
 from benchkit.report.amounts import amount
 from benchkit.report.drawing import Drawing, nothing
-from benchkit.report.sweep_bands import QUANTILES, Statistic, kinds, statistic
+from benchkit.report.sweep_bands import QUANTILES, kinds, statistic
 from benchkit.report.sweep_loads import Load, loads
 from benchkit.report.sweep_marks import (
     ANSWERED,
@@ -28,8 +28,9 @@ from benchkit.report.sweep_marks import (
     why_off,
     wide_ticks,
 )
+from benchkit.report.titles import headed
+from benchkit.report.titles_sweep_time import WORDS, Value, times
 
-_WORDS: Final = {"mean": "mean", "p50": "median", "p90": "p90", "p95": "p95", "p99": "p99"}
 _WIDE: Final = 30.0
 
 
@@ -37,22 +38,8 @@ _WIDE: Final = 30.0
 class _Question:
     """What a chart asks of one metric."""
 
-    title: str
     metric: str
     axis: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """A statistic under one load of a curve."""
-
-    load: Load
-    name: str
-    found: Statistic
-
-    @property
-    def at(self) -> float:
-        return self.load.requests_per_s or 0.0
 
 
 def ttft(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) -> Drawing:
@@ -62,19 +49,19 @@ def ttft(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) -> Drawi
         points: the loads.
         slo: objectives to draw; what the points were judged by when None.
     """
-    asks = _Question("How long until the first token, as load grows?", "ttft_ms", "time to first token (ms)")
+    asks = _Question("ttft_ms", "time to first token (ms)")
     return _against_load(asks, points, slo)
 
 
 def latency(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) -> Drawing:
     """How long does the whole answer take as load grows? Against requests answered per second; as `ttft`."""
-    asks = _Question("How long until the whole answer, as load grows?", "latency_ms", "latency (ms)")
+    asks = _Question("latency_ms", "latency (ms)")
     return _against_load(asks, points, slo)
 
 
 def itl(points: Iterable[LoadPoint], slo: Sequence[str] | None = None) -> Drawing:
     """How fast does text flow as load grows? Time between tokens against requests answered; as `ttft`."""
-    asks = _Question("How fast does the answer flow, as load grows?", "itl_ms", "time between tokens (ms)")
+    asks = _Question("itl_ms", "time between tokens (ms)")
     return _against_load(asks, points, slo)
 
 
@@ -82,19 +69,22 @@ def _against_load(question: _Question, points: Iterable[LoadPoint], slo: Sequenc
     given = list(points)
     every = [load for load in loads(given) if load.requests_per_s is not None]
     curve = [load for load in every if load.on_curve]
-    limits = sweep_objectives.upper_bounds(given, slo, question.metric, list(_WORDS))
+    limits = sweep_objectives.upper_bounds(given, slo, question.metric, list(WORDS))
     names = _statistics(curve, question.metric, {limit.statistic for limit in limits})
     values = [
-        _Value(load, name, found)
+        Value(load, name, found)
         for load in curve
         for name in names
         if (found := statistic(load, question.metric, name)) is not None
     ]
     if not values:
-        return nothing(question.title, f"{len(every)} loads, and none with a steady state and this metric.")
+        return nothing(
+            f"No steady load tells of the {question.axis.removesuffix(' (ms)')}",
+            f"{len(every)} loads, and none with a steady state and this metric.",
+        )
     off = _off_curve([load for load in every if not load.on_curve], question.metric, names)
     series = list(dict.fromkeys(value.load.series for value in values))
-    title = alt.Title(question.title, subtitle=_subtitle(values, every, limits, series))
+    title = headed(times(question.metric, values, limits), _subtitle(values, every, limits, series))
     if len(series) == 1:
         chart: Drawing = _panel(values, off, limits, by="statistic", axis=question.axis, height=250)
         return chart.properties(title=title)
@@ -104,7 +94,7 @@ def _against_load(question: _Question, points: Iterable[LoadPoint], slo: Sequenc
             off,
             [limit for limit in limits if limit.statistic == name],
             by="series",
-            axis=f"{_WORDS[name]} {question.axis}",
+            axis=f"{WORDS[name]} {question.axis}",
             height=190,
         )
         for name in names
@@ -117,15 +107,15 @@ def _statistics(curve: Sequence[Load], metric: str, asked: set[str]) -> list[str
     """The middle, and the tail: what objectives are about, else p99. The mean where no median is known."""
     there = {
         name
-        for name in _WORDS
+        for name in WORDS
         if any(point.statistic(metric, name) is not None for load in curve for point in load.points)
     }
     wanted = {"p50" if "p50" in there else "mean", *(asked or {"p99"})}
-    return [name for name in _WORDS if name in wanted & there]
+    return [name for name in WORDS if name in wanted & there]
 
 
 def _panel(
-    values: Sequence[_Value],
+    values: Sequence[Value],
     off: pd.DataFrame,
     limits: Sequence[StatisticObjective],
     *,
@@ -199,14 +189,14 @@ def _limit_lines(
     return [rules, words.encode(x=x, y=y, text="text:N")]
 
 
-def _table(values: Sequence[_Value]) -> pd.DataFrame:
+def _table(values: Sequence[Value]) -> pd.DataFrame:
     """One row a point of a curve; those of a curve follow each other by load, curves as they first came."""
     curves = list(dict.fromkeys((value.load.series, value.name) for value in values))
     ordered = sorted(values, key=lambda value: (curves.index((value.load.series, value.name)), value.at))
     rows = [
         {
             "series": value.load.series,
-            "statistic": _WORDS[value.name],
+            "statistic": WORDS[value.name],
             "at": value.at,
             "value": value.found.value,
             "low": value.found.low,
@@ -245,7 +235,7 @@ def _off_curve(off: Sequence[Load], metric: str, names: Sequence[str]) -> pd.Dat
             "load": load.label,
             "why": why_off(load),
             "value": ", ".join(
-                f"{_WORDS[name]} {amount(found.value)}"
+                f"{WORDS[name]} {amount(found.value)}"
                 for name in names
                 if (found := statistic(load, metric, name)) is not None
             ),
@@ -259,7 +249,7 @@ def _off_curve(off: Sequence[Load], metric: str, names: Sequence[str]) -> pd.Dat
 
 
 def _subtitle(
-    values: Sequence[_Value],
+    values: Sequence[Value],
     every: Sequence[Load],
     limits: Sequence[StatisticObjective],
     series: Sequence[str],
@@ -287,13 +277,13 @@ def _subtitle(
     return told_lines + kinds([value.found for value in values])
 
 
-def _range(values: Sequence[_Value], series: str) -> str:
+def _range(values: Sequence[Value], series: str) -> str:
     """How much each statistic rises from the lightest to the heaviest steady load of a curve."""
     own = [value for value in values if value.load.series == series]
     first, last = min(value.at for value in own), max(value.at for value in own)
     told = []
     for name in dict.fromkeys(value.name for value in own):
         ends = [value for value in own if value.name == name and value.at in (first, last)]
-        told.append(f"{_WORDS[name]} " + " to ".join(dict.fromkeys(amount(end.found.value) for end in ends)))
+        told.append(f"{WORDS[name]} " + " to ".join(dict.fromkeys(amount(end.found.value) for end in ends)))
     head = f"{series}: " if series else ""
     return f"{head}{', '.join(told)} ms from {amount(first)} to {amount(last)} requests/s"

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from benchkit.analysis.steady_state import mser5
-from benchkit.report import frames, frames_time, frames_timeline, theme
+from benchkit.report import frames, frames_time, frames_timeline, theme, titles_time
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.frames import RunLike
+from benchkit.report.titles import headed
 
 _SECONDS: Final = "seconds since the window began"
 _HOW_TO: Final = "Drag to move, Alt + wheel to zoom, double click to reset."
@@ -22,10 +23,9 @@ def timeline(run: RunLike, limit: int = 200) -> Drawing:
 
     At most `limit` are shown, consecutive ones from the middle of the window.
     """
-    title = "Where did requests spend their time?"
     table = frames_timeline.timeline(run, limit)
     if not table.shown:
-        return nothing(title, "No request was sent.")
+        return nothing("No request was sent", "0 requests were due.")
     pitch = min(22.0, max(3.0, 300 / table.lanes))
     thickness = 0.75 if pitch > 5 else 0.9
     click = alt.selection_point(fields=["stage"], bind="legend")
@@ -42,7 +42,7 @@ def timeline(run: RunLike, limit: int = 200) -> Drawing:
             y2="lane_end:Q",
             color=alt.Color(
                 "stage:N",
-                scale=alt.Scale(domain=list(frames_timeline.STAGES), range="ordinal"),
+                scale=alt.Scale(domain=list(frames_timeline.STAGES), range=theme.STAGES),
                 legend=alt.Legend(symbolType="square"),
             ),
             opacity=alt.condition(click, alt.value(1), alt.value(0.15)),
@@ -74,7 +74,7 @@ def timeline(run: RunLike, limit: int = 200) -> Drawing:
     return alt.layer(*layers).properties(
         width=theme.WIDTH,
         height=round(pitch * table.lanes),
-        title=alt.Title(title, subtitle=[which, how + _HOW_TO]),
+        title=headed(titles_time.stages(table), [which, how + _HOW_TO]),
     )
 
 
@@ -82,8 +82,9 @@ def throughput(run: RunLike) -> Drawing:
     """How much came out, and how much was under way? Output tokens a second above requests in flight."""
     tokens, flying = frames_time.tokens_per_s(run), frames_time.in_flight(run)
     grid = frames_time.bins(run)
-    whole = tokens[(tokens["start_s"] >= 0) & (tokens["start_s"] < grid.span.length_s)]
-    mean = float(whole["tokens_per_s"].mean()) if len(whole) else 0.0
+    records, levels = frames.stored(run), _levels(flying, grid)
+    whole = records.summary["windows"]["whole"]
+    mean = float((whole["rates"].get("output_tokens_per_s") or {}).get("value") or 0.0)
     out = (
         alt.Chart(tokens)
         .mark_line(interpolate="step-after", opacity=1, point={"opacity": 0, "size": 40})
@@ -117,6 +118,13 @@ def throughput(run: RunLike) -> Drawing:
         )
     )
     steady = _steady_part(run)
+    under_way_mean = (whole["metrics"].get("in_flight") or {}).get("mean")
+    found = titles_time.output(
+        whole["rates"],
+        float(levels["requests"].mean() if under_way_mean is None else under_way_mean),
+        titles_time.piled_up(records),
+        levels,
+    )
     subtitle = [
         f"{mean:,.0f} tokens/s over the window, by when they came in; drawn as means of {grid.length_s:g} s",
         "dashed: the measured window; before it the warm-up, after it the drain"
@@ -125,18 +133,17 @@ def throughput(run: RunLike) -> Drawing:
     chart: Drawing = alt.vconcat(
         alt.layer(*steady, out, window_rules(run)).properties(width=theme.WIDTH, height=170),
         alt.layer(*steady, under_way, window_rules(run)).properties(width=theme.WIDTH, height=130),
-        title=alt.Title("How much came out, and how much was under way?", subtitle=subtitle),
+        title=headed(found, subtitle),
     ).resolve_scale(x="shared")
     return chart
 
 
 def slowing(run: RunLike) -> Drawing:
     """Did it get slower as the run went on? TTFT of requests, median and p95, by when they were due."""
-    title = "Did it get slower as the run went on?"
     span, requests = frames.window(run), frames.measured(run)
     told = frames_time.over_time(span, requests, "ttft_ms")
     if not len(told.points):
-        return nothing(title, "No request got a first token.")
+        return nothing("No request had a first token", f"{len(requests):,} requests were due in the window.")
     names = ["median", "p95"]
     across = alt.Scale(domain=[0, span.length_s])
     y = alt.Y("value:Q", title="time to first token (ms)", scale=alt.Scale(zero=True))
@@ -170,7 +177,8 @@ def slowing(run: RunLike) -> Drawing:
             ],
         )
     )
-    count = int(requests["ttft_ms"].notna().sum())
+    known = requests[requests["ttft_ms"].notna()]
+    count = len(known)
     drawn = "" if count == len(told.points) else f", {len(told.points)} of them drawn"
     subtitle = [
         f"{count:,} requests by when they were due{drawn}; median and p95 of {told.length_s:g} s each"
@@ -180,7 +188,7 @@ def slowing(run: RunLike) -> Drawing:
         subtitle.append("dashed: before it MSER-5 sees a beginning that is unlike the rest; nothing is cut")
     rule = alt.Chart(cut).mark_rule(color=theme.MARK).encode(x="at_s:Q", tooltip=["what:N"])
     chart: Drawing = alt.layer(dots, lines, *([rule] if len(cut) else [])).properties(
-        width=theme.WIDTH, height=190, title=alt.Title(title, subtitle=subtitle)
+        width=theme.WIDTH, height=190, title=headed(_slowed(run, known), subtitle)
     )
     return chart
 
@@ -200,6 +208,24 @@ def window_rules(run: RunLike) -> alt.Chart:
     )
     rules: alt.Chart = alt.Chart(edges).mark_rule(strokeWidth=1.2).encode(x="at_s:Q", tooltip=["what:N"])
     return rules
+
+
+def _levels(flying: pd.DataFrame, grid: frames_time.Bins) -> pd.DataFrame:
+    """Requests under way along the window, in whole bins of it: `start_s`, `requests`."""
+    levels = pd.DataFrame(flying.groupby("start_s", as_index=False)["requests"].sum())
+    ends = levels["start_s"] + grid.length_s
+    inside: pd.DataFrame = levels[(levels["start_s"] >= 0) & (ends <= grid.span.length_s + 1e-9)]
+    return inside
+
+
+def _slowed(run: RunLike, requests: pd.DataFrame) -> str:
+    records = frames.stored(run)
+    return titles_time.slowing(
+        frames.column(requests, "scheduled_ns") / frames.NS,
+        frames.column(requests, "ttft_ms"),
+        titles_time.ttft_drift(records),
+        titles_time.piled_up(records),
+    )
 
 
 def _steady_part(run: RunLike) -> list[alt.Chart]:

@@ -10,12 +10,12 @@ from benchkit.analysis.client_placement import Placement, RunLoad, place, run_lo
 from benchkit.analysis.recorded import window_of
 from benchkit.errors import BenchkitError
 from benchkit.experiments import selftest_store
-from benchkit.report import charts_client_map, frames
+from benchkit.report import charts_client_map, frames, titles_client
 from benchkit.report.drawing import Drawing, nothing
 from benchkit.report.frames import RunLike
 from benchkit.report.section import Section
 
-_TITLE: Final = "What does this machine's client hold?"
+_NOWHERE: Final = "How near this run was to what its client holds is not known"
 _MAKE: Final = "`benchkit selftest` makes one in a minute."
 
 
@@ -53,10 +53,12 @@ def client_map(run: RunLike) -> Drawing:
     """How near was this run to what its client holds? The run as a ring on the machine's map."""
     at = placed(run)
     if at.found is None:
-        return nothing(_TITLE, at.why)
+        return nothing(_NOWHERE, at.why)
     if at.load.transport != "stamped":
-        return nothing(_TITLE, str(at.placements[0]))
-    return charts_client_map.of_map(at.found, at.load.view, at.load)
+        return nothing(_NOWHERE, str(at.placements[0]))
+    return charts_client_map.of_map(
+        at.found, at.load.view, at.load, titles_client.placed(at.placements, at.load)
+    )
 
 
 def placement(run: RunLike) -> Section:

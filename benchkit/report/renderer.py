@@ -22,17 +22,39 @@ VEGA_LITE: Final = "5.8"
 """The version that draws PNGs and reports: of those at hand the nearest to JupyterLab's own, 5.6."""
 
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
-_NAME: Final = "benchkit"
+_NAME: Final = theme.NAME
 _SCALE: Final = 1.5
+_DEFAULT_VIEW: Final = {"continuousWidth": 300, "continuousHeight": 300}
+"""What Altair's own theme says of each chart: nobody's wish."""
+
+
+@alt.theme.register(theme.NAME, enable=False)
+def _theme() -> alt.theme.ThemeConfig:
+    return {"config": theme.CONFIG}  # type: ignore[typeddict-item]
 
 
 def vega_lite(chart: alt.TopLevelMixin | dict[str, Any]) -> dict[str, Any]:
-    """The chart as a Vega-Lite 5 specification with benchkit's theme in its `config`."""
+    """The chart as a Vega-Lite 5 specification with benchkit's theme in its `config`.
+
+    What the chart configures itself stays.
+    """
     spec: dict[str, Any] = dict(chart) if isinstance(chart, dict) else chart.to_dict()
     spec["$schema"] = _SCHEMA
-    own = {key: value for key, value in spec.get("config", {}).items() if key not in theme.CONFIG}
-    spec["config"] = {**own, **theme.CONFIG}
+    own = dict(spec.get("config") or {})
+    own["view"] = {
+        key: value for key, value in (own.get("view") or {}).items() if _DEFAULT_VIEW.get(key) != value
+    }
+    spec["config"] = _merged(theme.CONFIG, own)
     return spec
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both, where they are of one mind or speak of different things; else what lies above."""
+    found = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            found[key] = _merged(below[key], above[key])
+    return found
 
 
 def png(chart: alt.TopLevelMixin | dict[str, Any], scale: float = _SCALE) -> bytes:
@@ -43,11 +65,17 @@ def png(chart: alt.TopLevelMixin | dict[str, Any], scale: float = _SCALE) -> byt
     return squeeze(drawn)
 
 
+def title_of(spec: dict[str, Any]) -> str:
+    """A specification's title in one line; empty where it has none."""
+    title = spec.get("title") or ""
+    text = title.get("text", "") if isinstance(title, dict) else title
+    return text if isinstance(text, str) else " ".join(map(str, text))
+
+
 def bundle(spec: dict[str, Any], **_: Any) -> dict[str, Any]:
     """What a notebook stores of a chart, by MIME type; the form that Altair asks of a renderer."""
     drawn = vega_lite(spec)
-    title = drawn.get("title")
-    text = title.get("text") if isinstance(title, dict) else title
+    text = title_of(drawn)
     return {
         MIME: drawn,
         "image/png": base64.b64encode(png(drawn)).decode("ascii"),
@@ -56,6 +84,7 @@ def bundle(spec: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def enable() -> None:
-    """Make every Altair chart of this kernel show as that bundle."""
+    """Make every Altair chart of this kernel show as that bundle, in benchkit's theme."""
     alt.renderers.register(_NAME, bundle)
     alt.renderers.enable(_NAME)
+    alt.theme.enable(theme.NAME)

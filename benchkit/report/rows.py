@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from benchkit.report.amounts import NONE
+
+_NUMBER: Final = re.compile(rf"({NONE}|[+-]?\d).{{0,23}}")
+"""A cell that is a number, with what is short beside it: a unit, an interval, a star."""
 
 
 class Rows(NamedTuple):
@@ -35,17 +41,34 @@ def aligned(table: Rows, *, left: Sequence[int] = (0,)) -> str:
 
 
 def table_html(table: Rows, limited: Sequence[int] = ()) -> str:
-    """A table, all text escaped; of the columns that are limited, what stands in brackets goes below the value."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
+    """A table, all text escaped, columns of numbers to the right.
+
+    Args:
+        table: its header and rows.
+        limited: columns of which what stands in brackets goes below the value.
+    """
+    right = [
+        at in limited or (at > 0 and bool(table.rows) and all(map(_NUMBER.fullmatch, column)))
+        for at, column in enumerate(zip(*table.rows, strict=True))
+    ] or [False] * len(table.header)
+    head = "".join(
+        f"<th{_to_right(at_right)}>{escape(cell)}</th>"
+        for cell, at_right in zip(table.header, right, strict=True)
+    )
     body = "".join(
         "<tr>"
         + "".join(
-            _limited(cell) if at in limited else f"<td>{escape(cell)}</td>" for at, cell in enumerate(row)
+            f"<td{_to_right(right[at])}>{_limited(cell) if at in limited else escape(cell)}</td>"
+            for at, cell in enumerate(row)
         )
         + "</tr>"
         for row in table.rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _to_right(at_right: bool) -> str:
+    return ' class="bk-number"' if at_right else ""
 
 
 def list_html(items: Sequence[str]) -> str:
@@ -56,4 +79,4 @@ def list_html(items: Sequence[str]) -> str:
 def _limited(cell: str) -> str:
     value, _, limits = cell.partition(" (")
     below = f'<br><span class="bk-limits">{escape(limits.removesuffix(")"))}</span>' if limits else ""
-    return f'<td><span class="bk-value">{escape(value)}</span>{below}</td>'
+    return f'<span class="bk-value">{escape(value)}</span>{below}'

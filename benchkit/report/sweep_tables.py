@@ -12,7 +12,7 @@ from benchkit.analysis.binomial import needed_for
 from benchkit.analysis.limits import unresolved
 from benchkit.analysis.points import LoadPoint
 from benchkit.report.amounts import NONE, amount
-from benchkit.report.precision import doubt
+from benchkit.report.precision import doubt, limits_of, measured
 from benchkit.report.section import Section
 from benchkit.report.sweep_layout import STAR, Column, lay_out
 from benchkit.report.sweep_loads import cell_columns, in_order, label, named
@@ -130,12 +130,14 @@ def _info_columns(points: Sequence[LoadPoint]) -> list[Column]:
 
 def _stats_columns(points: Sequence[LoadPoint]) -> list[Column]:
     columns = [
-        Column(group, name, tuple(amount(point.rate_of(rate)) for point in points))
-        for group, name, rate in _RATES
+        Column(group, name, tuple(_rate(point, rate) for point in points)) for group, name, rate in _RATES
     ]
-    in_flight = tuple(amount(point.mean_in_flight) for point in points)
+    in_flight = tuple(
+        _shown(point.mean_in_flight, limits_of(_entry(point, "metrics", "in_flight"), "mean"))
+        for point in points
+    )
     columns.insert(1, Column("", "in flight", in_flight))
-    goodput = tuple(amount(point.rate_of("goodput_per_s")) for point in points)
+    goodput = tuple(_rate(point, "goodput_per_s") for point in points)
     if any(cell != NONE for cell in goodput):
         columns.insert(1, Column("", "goodput/s", goodput))
     for metric, group, factor in _TIMES:
@@ -151,11 +153,28 @@ def _time(point: LoadPoint, metric: str, name: str, factor: float) -> str:
     if value is None:
         return NONE
     # Tokens are many and share steps: what stands behind them are requests.
-    entry = ((point.summary["windows"].get("whole") or {}).get("metrics") or {}).get(metric) or {}
+    entry = _entry(point, "metrics", metric)
     judged = "notes" in entry or entry.get("ci95")
     few = point.count is not None and name in unresolved(point.count)
     star = STAR if (doubt(metric, entry, name) if judged else few) else ""
-    return amount(value * factor) + star
+    limits = limits_of(entry, name)
+    return _shown(value * factor, limits and (limits[0] * factor, limits[1] * factor)) + star
+
+
+def _rate(point: LoadPoint, name: str) -> str:
+    return _shown(point.rate_of(name), limits_of(_entry(point, "rates", name)))
+
+
+def _shown(value: float | None, limits: tuple[float, float] | None) -> str:
+    """With the digits that the interval leaves it; with three or so where there is none."""
+    return amount(value) if value is None or limits is None else measured(value, limits)
+
+
+def _entry(point: LoadPoint, group: str, name: str) -> Mapping[str, Any]:
+    """What the summary says of a metric or a rate over the whole window."""
+    whole = (point.summary.get("windows") or {}).get("whole") or {}
+    entry: Mapping[str, Any] = (whole.get(group) or {}).get(name) or {}
+    return entry
 
 
 def _daggers(points: Sequence[LoadPoint]) -> list[str]:

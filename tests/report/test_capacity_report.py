@@ -88,15 +88,34 @@ def test_sections_have_both_forms(article, refused, name):
 
 
 @pytest.mark.parametrize("name", charts.__all__)
-def test_charts_answer_the_question_in_their_title(article, refused, name):
-    """Each is drawn, small, and asks; without an answer it says why there is nothing to see."""
+def test_charts_state_what_they_found(article, refused, name):
+    """Each is drawn, small, and has a statement for its title; without an answer it says why there is none."""
     for found in (article, refused):
         chart = getattr(charts, name)(found)
         spec = renderer.vega_lite(chart)
-        title = spec["title"]["text"] if isinstance(spec["title"], dict) else spec["title"]
-        assert title.endswith("?")
+        assert not renderer.title_of(spec).endswith(("?", "."))
+        assert len(renderer.title_of(spec)) <= 161
         assert len(json.dumps(spec)) < 60_000
         assert renderer.png(chart, scale=0.5).startswith(b"\x89PNG")
+
+
+def test_the_titles_of_the_articles_answer(article):
+    """Both numbers of servers, the boundary, the limit, what other objectives would cost, and the day."""
+    found = {
+        name: renderer.title_of(renderer.vega_lite(getattr(charts, name)(article))) for name in charts.__all__
+    }
+    assert found["servers"] == (
+        "A peak of 50 requests/s needs 12 servers as measured and 11 servers estimated"
+    )
+    assert found["boundary"] == (
+        "One server meets p99 ttft < 80ms up to 4.43 requests/s as measured, 4.60 estimated"
+    )
+    assert found["limits"].startswith(
+        "The limit is the objective, at 4.60 requests/s; saturation stands 17 %"
+    )
+    assert found["sensitivity"].startswith("11 servers as asked, ")
+    assert "fewer server-hours than 12 servers all the time" in found["over_time"]
+    assert "of the requests inside the objective, " in found["smaller"]
 
 
 def _values(spec):

@@ -124,15 +124,17 @@ def test_its_policy_admits_exactly_its_own_scripts(page: str) -> None:
 
 
 def test_it_begins_with_the_verdict_and_ends_with_how_to_repeat(page: str) -> None:
-    """Verdict, numbers, limits and manifest come before the notebook, its repetition after."""
+    """Verdict, findings, limits and numbers come before the notebook; method, manifest and repetition after."""
     places = [
         page.index(text)
         for text in (
             "Verdict:",
-            "time to first token",
+            "What was found",
             "What this run does not show",
-            "the whole manifest",
+            '<div class="bk-cards">',
             "in the body",
+            "How it was measured",
+            "the whole manifest",
             "How to run this again",
             "benchkit run -f",
         )
@@ -190,8 +192,10 @@ def test_charts_of_a_body_keep_their_order(run: Any) -> None:
     """Place i shows specification i."""
     inside = body(_notebook(run))
     assert re.findall(r'id="bk-chart-(\d)"', inside.html) == ["0", "1"]
-    asked = [chart["title"]["text"] for chart in inside.charts]
-    assert asked == ["How long until the first token?", "Where did requests spend their time?"]
+    told = [renderer.title_of(chart) for chart in inside.charts]
+    assert [words in title for words, title in zip(("a first token", "their time"), told, strict=True)] == [
+        True
+    ] * 2
 
 
 def test_parameters_to_repeat_a_run_are_all_there(run: Any) -> None:

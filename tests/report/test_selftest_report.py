@@ -166,6 +166,26 @@ def test_what_never_came_is_drawn_as_lost():
     assert (row["text"], row["error"]) == ("lost", "5 ms and more")
 
 
+def test_titles_say_what_the_client_holds():
+    """On the fewest and the most streams, by both clocks, and in requests; what was not reached is told as that."""
+
+    def title(chart):
+        return renderer.title_of(renderer.vega_lite(chart))
+
+    found = Selftest(SelftestParameters(), a_map(), None)
+    assert title(charts_client_map.client_map(found)) == (
+        "By the kernel's times this client holds 7,750 tokens/s on 10 streams and "
+        "at least 15,000 tokens/s on 100 streams, within 1 ms"
+    )
+    assert title(charts_client_map.errors(found)) == (
+        "On 100 streams the error stays below 1 ms up to 15,000 tokens/s; "
+        "by the event loop's times it stays below 1 ms up to 15,000 tokens/s"
+    )
+    assert title(charts_client_map.requests(found)) == (
+        "The client sends 1,000 requests/s, on time and stamped within 1 ms"
+    )
+
+
 def test_a_map_without_streams_says_so():
     """There is no empty frame."""
     spec = renderer.vega_lite(charts_client_map.of_map(a_map((CELLS[6],))))
@@ -210,6 +230,7 @@ def test_a_run_is_placed_on_the_map_of_its_machine(project):
     )
     spec = json.dumps(renderer.vega_lite(client_place.client_map(_run(facts))))
     assert "ring: this run" in spec
+    assert "This run asked 16 % or less of what its client holds within 1 ms" in spec
 
 
 def test_a_map_of_another_machine_places_nothing(project):

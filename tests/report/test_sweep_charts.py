@@ -35,10 +35,7 @@ def points(
 
 
 def _titles(spec: dict[str, Any]) -> list[str]:
-    title = spec["title"]
-    if isinstance(title, str):
-        return [title]
-    return [title["text"], *title.get("subtitle", [])]
+    return [renderer.title_of(spec), *spec["title"].get("subtitle", [])]
 
 
 def _rows(spec: dict[str, Any], *columns: str) -> list[dict[str, Any]]:
@@ -61,14 +58,15 @@ def _marks(spec: Any, kind: str) -> list[Any]:
 
 @pytest.mark.parametrize("build", BUILDERS, ids=charts_sweep.__all__)
 def test_every_chart_is_drawn_of_every_sweep(build: Any, points: list[LoadPoint]) -> None:
-    """It is compiled by the oldest Vega-Lite at hand, is small, and asks a question that it answers with numbers."""
+    """It is compiled by the oldest Vega-Lite at hand, is small, and its title states what it found, with numbers."""
     spec = renderer.vega_lite(build(points))
     compiled = vl_convert.vegalite_to_vega(json.dumps(spec), vl_version=renderer.VEGA_LITE)
     assert compiled["marks"]
     assert len(json.dumps(spec)) < 100_000
-    question, *under = _titles(spec)
-    assert question.endswith("?")
-    told = [*under, *(row["text"] for row in _rows(spec, "text"))]
+    finding, *under = _titles(spec)
+    assert not finding.endswith(("?", "."))
+    assert len(finding) <= 161
+    told = [finding, *under, *(row["text"] for row in _rows(spec, "text"))]
     assert any(character.isdigit() for line in told for character in line)
 
 
@@ -194,3 +192,52 @@ def test_a_saturated_load_is_not_on_the_front(sweep_points: list[LoadPoint]) -> 
     rows = _rows(renderer.vega_lite(charts_sweep.pareto(sweep_points)), "best")
     assert not any(row["best"] for row in rows if row["saturated"])
     assert any(row["best"] for row in rows)
+
+
+def _found(chart: Any) -> str:
+    return renderer.title_of(renderer.vega_lite(chart))
+
+
+def test_the_title_says_up_to_where_a_bound_holds(article: Any, sweep_points: Any) -> None:
+    """As measured where requests are too few to be sure; of several bounds the one that is missed first."""
+    assert _found(charts_sweep.ttft(article, ["p99 ttft < 80ms"])) == (
+        "As measured, p99 TTFT stays below 80 ms up to 4.43 requests/s"
+    )
+    assert _found(charts_sweep.ttft(article, ["p99 ttft < 500ms", "p99 ttft < 80ms"])) == (
+        "As measured, p99 TTFT stays below 80 ms up to 4.43 requests/s"
+    )
+    never = _found(charts_sweep.ttft(article, ["p99 ttft < 2ms"]))
+    assert never == "p99 TTFT is not below 2 ms even at 0.47 requests/s: 25.2 ms"
+    everywhere = _found(charts_sweep.ttft(sweep_points, ["p50 ttft <= 10s"]))
+    assert everywhere.startswith("Median TTFT stays within 10 s at every steady load, up to")
+
+
+def test_the_title_says_how_a_time_grows(sweep_points: list[LoadPoint], article: list[LoadPoint]) -> None:
+    """From the lightest to the heaviest load; of one load, that it is the only one."""
+    # No load of the article resolves its p99.
+    assert _found(charts_sweep.ttft(article, [])) == (
+        "Median TTFT grows from 24.8 ms at 0.47 to 35.9 ms at 4.98 requests/s"
+    )
+    one = _found(charts_sweep.latency(sweep_points[2:3], []))
+    assert one.endswith("requests/s, the only steady load")
+
+
+def test_curves_are_compared_at_a_load_that_they_share(grid_points: list[LoadPoint]) -> None:
+    """At the heaviest of these; a bound is told for the curve that holds furthest and for the one that does least."""
+    assert " at poisson 20/s" in _found(charts_sweep.ttft(grid_points, []))
+    bounded = _found(charts_sweep.ttft(grid_points, ["p50 ttft < 100ms"]))
+    assert "(max_num_seqs" in bounded
+    assert "with max_num_seqs" in bounded
+
+
+def test_the_titles_of_output_goodput_and_front(article: Any, sweep_points: Any, grid_points: Any) -> None:
+    """Where more at once mostly waits; how much is good; what one user's speed costs."""
+    assert _found(charts_sweep.throughput(article)) == (
+        "Beyond about 15.3 in flight more at once mostly waits: "
+        "1,275 tokens/s, 93 % of the most, come out there"
+    )
+    early = [one for one in article if one.load != "throughput"]
+    assert _found(charts_sweep.throughput(early)).endswith("no knee was reached")
+    assert "good requests/s" in _found(charts_sweep.goodput(sweep_points))
+    assert _found(charts_sweep.pareto(article)).startswith("Output for all grows from")
+    assert "best loads are of max_num_seqs" in _found(charts_sweep.pareto(grid_points))

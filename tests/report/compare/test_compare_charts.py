@@ -1,5 +1,7 @@
 """The charts of a comparison: what they draw of sides whose difference is known."""
 
+import re
+
 import altair as alt
 import pytest
 
@@ -25,6 +27,41 @@ def rows(chart, *columns):
 def subtitle(chart):
     """The lines below a chart's title."""
     return " ".join(renderer.vega_lite(chart)["title"]["subtitle"])
+
+
+def title(chart):
+    """A chart's title, in one line."""
+    return renderer.title_of(renderer.vega_lite(chart))
+
+
+def test_titles_say_what_changed(slower):
+    """Which numbers, by how much; how far the runs lie apart; both medians; which quantiles moved."""
+    assert re.match(
+        r"new is worse in \d of 10 numbers, most in .+, \+\d\.\d+ % \(", title(charts.changes(slower))
+    )
+    assert "every run of new lies apart from every run of base" in title(charts.runs(slower))
+    assert re.match(
+        r"Median time between tokens \S+ ms \(base\), 10\.\d ms \(new\)",
+        title(charts.distributions(slower, "itl_ms")),
+    )
+    assert title(charts.shift(slower, "itl_ms")).startswith("The time between tokens rose at every quantile")
+
+
+def test_titles_of_single_runs_decide_nothing(make_sides):
+    """However large the difference."""
+    single = compare(*make_sides(1, factor=1.3))
+    assert (
+        title(charts.changes(single)) == "A single run a side: whether new differs from base cannot be told"
+    )
+    assert title(charts.runs(single)).startswith("One run a side")
+    assert title(charts.shift(single)).startswith("Nothing is decided of the time to first token")
+
+
+def test_titles_of_equal_sides_claim_no_change(make_sides):
+    """Runs of one server lie among each other."""
+    same = compare(*make_sides(4, spread=0.003))
+    assert title(charts.changes(same)).startswith("No number of new ")
+    assert "clearly changed" in title(charts.shift(same, "itl_ms"))
 
 
 def test_changes_are_drawn_with_their_intervals(slower):
