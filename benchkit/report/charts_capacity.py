@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_STEPS: Final = 300
 _SHOWN_SERVERS: Final = 20
-_BASES: Final = ["as measured", "estimated"]
+_DASHES: Final = {"as measured": [1, 0], "estimated": [6, 3]}
 
 
 def servers(found: Capacity) -> Drawing:
@@ -33,8 +33,11 @@ def servers(found: Capacity) -> Drawing:
     top = 2 * load or _SHOWN_SERVERS * max(option.sized_on for option in options)
     table = pd.concat(_steps(option, top) for option in options)
     x = alt.X("load:Q", title="load (requests per second)", scale=alt.Scale(domain=[0, top], nice=False))
-    color = alt.Color("basis:N", scale=alt.Scale(domain=[option.basis for option in options]))
-    dash = alt.StrokeDash("basis:N", scale=alt.Scale(domain=_BASES, range=[[1, 0], [6, 3]]))
+    bases = [option.basis for option in options]
+    legend = alt.Legend(symbolType="stroke")
+    color = alt.Color("basis:N", scale=alt.Scale(domain=bases), legend=legend)
+    dashes = alt.Scale(domain=bases, range=[_DASHES[basis] for basis in bases])
+    dash = alt.StrokeDash("basis:N", scale=dashes, legend=legend)
     lines = (
         alt.Chart(table)
         .mark_line(interpolate="step-before")

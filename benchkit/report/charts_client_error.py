@@ -83,7 +83,9 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
         own = table[table["times"] == facet]
         across = alt.X("rate:Q", title=x, scale=_log(ends), axis=alt.Axis(format="~s", tickCount=5))
         color = alt.Color(
-            f"{series}:N", scale=alt.Scale(domain=names), legend=alt.Legend(symbolType="stroke")
+            f"{series}:N",
+            scale=alt.Scale(domain=names),
+            legend=alt.Legend(symbolType="stroke", symbolOpacity=1),
         )
         lines = (
             alt.Chart(own)
@@ -105,10 +107,12 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
                 ],
             )
         )
-        limits = alt.Chart(own.dropna(subset=["low", "high"])).encode(
-            x=across, y=alt.Y("low:Q", scale=y), y2="high:Q", color=color
+        bare = own["low"].isna() | own["high"].isna()
+        known = own.assign(piece=own[series] + bare.cumsum().astype(str))[~bare]
+        limits = alt.Chart(known).encode(
+            x=across, y=alt.Y("low:Q", scale=y), y2="high:Q", color=color, detail="piece:N"
         )
-        # A band between neighbours, and a stroke where one stands alone.
+        # A band between neighbours that both have limits, and a stroke at each.
         bands = [limits.mark_area(opacity=0.15), limits.mark_rule(strokeDash=[1, 0], opacity=0.5)]
         rules = (
             alt.Chart(pd.DataFrame({"bound": list(BOUNDS_MS)}))

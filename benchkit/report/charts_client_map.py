@@ -65,7 +65,7 @@ def of_map(
             color=alt.Color(
                 "error:N",
                 scale=alt.Scale(domain=_CLASSES, range=theme.HEAT),
-                legend=alt.Legend(symbolType="square"),
+                legend=alt.Legend(symbolType="square", symbolStrokeWidth=0),
             ),
             tooltip=[
                 alt.Tooltip("streams:Q", format=","),
@@ -87,7 +87,7 @@ def of_map(
             color=alt.Color("ink:N", scale=None),
         )
     )
-    layers = [rectangles, texts, *_lines(found, view, ends, heights)]
+    layers = [rectangles, *_lines(found, view, ends, heights), texts]
     if load is not None:
         layers += _mark(load, ends, heights)
     subtitle = [

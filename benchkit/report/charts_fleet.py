@@ -43,13 +43,15 @@ def over_time(found: Capacity) -> Drawing:
         )
         .properties(width=theme.WIDTH, height=110)
     )
+    # Above the fleets there is room for the marks of minutes outside.
+    heights = alt.Scale(domain=[0, 1.15 * max(day.fixed.most, day.scaling.most)], nice=False)
     fleets = pd.concat(_changes(table, name) for name in ("fixed", "scaling"))
     lines = (
         alt.Chart(fleets)
         .mark_line(interpolate="step-after")
         .encode(
             x=x,
-            y=alt.Y("servers:Q", title="servers", scale=alt.Scale(zero=True), axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("servers:Q", title="servers", scale=heights, axis=alt.Axis(tickMinStep=1)),
             color=alt.Color("fleet:N", scale=alt.Scale(domain=["fixed", "scaling"])),
             tooltip=["fleet:N", alt.Tooltip("hour:Q", format=".1f"), "servers:Q"],
         )

@@ -163,8 +163,9 @@ def _tooltip() -> list[alt.Tooltip]:
 
 
 def _subtitle(found: Sequence[Goodput], terms: Sequence[Term]) -> list[str]:
+    names = list(dict.fromkeys(one.load.series for one in found))
     best = []
-    for name in dict.fromkeys(one.load.series for one in found):
+    for name in names if len(names) > 1 else ():
         steady = [one for one in found if one.load.series == name and one.load.on_curve]
         if steady:
             best.append(_most(max(steady, key=lambda one: one.per_s), name))
@@ -179,7 +180,7 @@ def _subtitle(found: Sequence[Goodput], terms: Sequence[Term]) -> list[str]:
 def _most(best: Goodput, name: str) -> str:
     share = "" if best.share is None else f", {100 * best.share:.0f} % of those answered"
     came = f"where {amount(best.offered_per_s)} came"
-    return f"{name + ': ' if name else ''}at most {amount(best.per_s)} good requests/s{share}, {came}"
+    return f"{name}: at most {amount(best.per_s)} good requests/s{share}, {came}"
 
 
 def _told(term: Term) -> str:

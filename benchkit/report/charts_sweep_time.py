@@ -267,7 +267,7 @@ def _subtitle(
                 "ms",
             )
             found += [f"{name}: {told}" if name else told] if told else []
-    if not limits:
+    if not limits and len({(value.load.series, value.name) for value in values}) > 1:
         found = [_range(values, name) for name in series]
     told_lines = told_first(found) + told_off(every, "triangles at the top")
     short = dict.fromkeys(value.name for value in values if not value.found.resolved)

@@ -67,8 +67,8 @@ DARK_PALETTE: Final = Palette(
     quiet="#9aa4b0",
     grid="#30363d",
     series=(
-        *("#cfe6ff", "#d87f1f", "#f3a3c6", "#3f76b8"),
-        *("#f7ec9a", "#2f9d86", "#c7b3f7", "#7a5a2e"),
+        *("#79b8f2", "#cf6f12", "#ffd9ea", "#3a5f9e"),
+        *("#f2e58a", "#2c9a78", "#b7b7a8", "#7d5d2c"),
     ),
     stages=("#4a525c", "#c46a9c", "#f7d98a", "#7fb2e8"),
     judged=("#e8604f", "#4fc7b8", "#d6e8ff", "#5a636e"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Final
@@ -19,6 +20,9 @@ UNDER: Final = 112
 _MOST_LINES: Final = 2
 _MOST_NAME: Final = 34
 _MORE: Final = "\N{HORIZONTAL ELLIPSIS}"
+_TIE: Final = "\N{NO-BREAK SPACE}"
+_DOT: Final = " \N{MIDDLE DOT} "
+_WITH_UNIT: Final = re.compile(r"(\d) (ms|s|%|tokens/s|requests/s)(?=\W|$)")
 
 
 def headed(finding: str, under: Sequence[str] = ()) -> alt.Title:
@@ -26,17 +30,41 @@ def headed(finding: str, under: Sequence[str] = ()) -> alt.Title:
 
     Args:
         finding: what the chart shows, as a sentence without its full stop.
-        under: what is drawn and how; long ones are broken.
+        under: what is drawn and how; long ones are broken, between their parts where a dot separates these.
     """
-    lines = _broken(finding, LINE, _MOST_LINES)
-    below = [line for told in under for line in _broken(told, UNDER, 3)]
+    lines = _even(_printable(finding))
+    below = [line for told in under for line in _broken(_glued(_printable(told)), UNDER, 3)]
     text = lines[0] if len(lines) == 1 else lines
     return alt.Title(text, subtitle=below) if below else alt.Title(text)
 
 
+def _even(text: str) -> list[str]:
+    """On one line, or on two of much the same length; a number stays with its unit."""
+    told = _WITH_UNIT.sub(rf"\1{_TIE}\2", text)
+    lines = _broken(told, LINE, _MOST_LINES)
+    if len(lines) > 1 and not lines[-1].endswith(_MORE):
+        for width in range(len(told) // 2, LINE):
+            evened = _broken(told, width, _MOST_LINES)
+            if not evened[-1].endswith(_MORE):
+                return evened
+    return lines
+
+
 def _broken(text: str, width: int, most: int) -> list[str]:
-    plain = "".join(character if character.isprintable() else " " for character in text)
-    return textwrap.wrap(plain, width, max_lines=most, placeholder=f" {_MORE}") or [""]
+    lines = textwrap.wrap(text, width, max_lines=most, placeholder=f" {_MORE}")
+    return [line.replace(_TIE, " ") for line in lines] or [""]
+
+
+def _glued(text: str) -> str:
+    """The text with its parts tied together, so that it is broken between them; where one is too long, as it is."""
+    parts = text.split(_DOT)
+    if len(parts) == 1 or max(map(len, parts)) > UNDER:
+        return text
+    return f"{_TIE}\N{MIDDLE DOT} ".join(part.replace(" ", _TIE) for part in parts)
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def short(name: str) -> str:

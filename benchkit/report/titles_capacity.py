@@ -55,7 +55,7 @@ def sensitivity(variations: Sequence[Variation]) -> str:
             each = at[factor]
             count = "none can meet" if each.servers is None else f"{each.servers:,} for"
             told.append(f"{count} {words} in the objectives" if not told[1:] else f"{count} {words}")
-    return ", ".join(told)
+    return ", ".join(told) + ("; too little was seen to rely on it" if asked.doubtful else "")
 
 
 def over_time(option: Option, day: OverTime) -> str:

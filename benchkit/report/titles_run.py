@@ -7,6 +7,8 @@ from typing import Final
 from benchkit.report.distribution import MARKED, Series
 from benchkit.report.titles import counted, ms, no_more
 
+_LATE: Final = 1.05
+"""Times the median from sending from which the median from when it was due belongs in a title."""
 _SMALL_MS: Final = 1.0
 """A client that is never later than this is said never to be late; above, it is said how late it was."""
 
@@ -53,12 +55,13 @@ def flow(gaps: Series, pauses: Series) -> str:
     name = gaps.highest or ("p50" if gaps.resolves("p50") else "")
     if n == 1 or not name:
         return f"{counted(n, 'gap')} between chunks, none longer than {no_more(longest)} ms"
-    value, share = ms(gaps.at(name), gaps.limits(name)), 100 * MARKED[name]
+    value = ms(gaps.at(name), gaps.limits(name))
+    share = "Half" if name == "p50" else f"{100 * MARKED[name]:.0f} %"
     # What is rounded to the same digits is no news.
     rest = (
         f"; the longest lasted {ms(longest)}" if longest > 1.2 * gaps.at(name) else ", and none much longer"
     )
-    return f"{share:.0f} % of the gaps between chunks are within {value}{rest}"
+    return f"{share} of the gaps between chunks are within {value}{rest}"
 
 
 def trust(late: Series, lag: Series) -> str:
@@ -83,7 +86,7 @@ def trust(late: Series, lag: Series) -> str:
 
 def _half(series: Series, head: str, due: Series | None) -> str:
     told = f"{head} {ms(series.at('p50'), series.limits('p50'))}"
-    if due is not None and due.resolves("p50"):
+    if due is not None and due.at("p50") > _LATE * series.at("p50"):
         return f"{told} of being sent, {ms(due.at('p50'), due.limits('p50'))} of being due"
     tail = series.highest
     if not tail:

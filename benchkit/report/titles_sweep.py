@@ -45,8 +45,7 @@ def knee(found: Mapping[str, Knee | None], table: pd.DataFrame, unit: str) -> st
     where = f"{amount(one.in_flight)} in flight"
     if not one.reached:
         return f"Output still grows at {where}, to {amount(one.most)} {unit}: no knee was reached"
-    gives = f"{amount(one.per_s)} {unit}, {percent(one.share)} of the most"
-    return f"Beyond about {where} more at once mostly waits: {gives}, come out there"
+    return f"Beyond about {where} requests mostly wait: {percent(one.share)} of the most comes out there"
 
 
 def goodput(found: Sequence[Goodput]) -> str:

@@ -35,6 +35,18 @@ def test_a_title_has_two_lines_at_most(finding):
     assert all(len(line) <= titles.LINE and (line.isprintable() or not line) for line in lines)
 
 
+def test_a_long_title_is_broken_in_its_middle():
+    """No word is left alone on the second line, and no number without its unit."""
+    finding = "Half of the requests had a first token within 50.2 ms of being sent, 9,050.3 ms of being due"
+    lines = titles.headed(finding).to_dict()["text"]
+    assert " ".join(lines) == finding
+    assert abs(len(lines[0]) - len(lines[1])) < 20
+    assert not any(line.startswith(("ms", "%")) for line in lines)
+    told = titles.headed("x", ["p50 1.0 (0.9 to 1.1) · " * 8 + "end"]).to_dict()["subtitle"]
+    assert all(line.endswith("·") for line in told[:-1])
+    assert " ".join(told).count("p50 1.0 (0.9 to 1.1) ·") == 8
+
+
 @given(st.floats(1e-6, 1e7))
 def test_never_more_than_is_true(value):
     """What is told as a largest value is no less than it, and no more than a tenth above."""
