@@ -7,8 +7,8 @@ from typing import Final
 
 from benchkit.analysis.finding import Finding
 from benchkit.analysis.finding_remedies import longer_flag, slower_flag
-from benchkit.analysis.finding_run import SeenRun
-from benchkit.analysis.finding_server import calm, why_queued
+from benchkit.analysis.finding_run import NOT_THE_SERVERS, SeenRun
+from benchkit.analysis.finding_server import calm, waits_in, why_queued
 from benchkit.analysis.finding_words import estimate, many, number, sentence, share
 from benchkit.analysis.saturation import Saturation
 
@@ -47,13 +47,25 @@ def _open(run: SeenRun, found: Saturation) -> Finding:
             next_step="Measure longer.",
             flags=longer_flag(3.0, run),
         )
+    what = f"The server kept up with what came: {_came_and_went(run)}, and requests did not pile up."
+    if run.is_invalid:
+        return Finding(name="kept_up", what=what, meaning=NOT_THE_SERVERS)
+    if run.server is not None and waits_in(run, run.server):
+        return Finding(
+            name="kept_up",
+            what=what,
+            meaning=f"But requests waited in it: this load is near what it can bear; {_given_tokens(run)}.",
+            next_step="`benchkit sweep` shows how fast latency grows from here on.",
+        )
+    ill = run.count("failed") + run.count("shed") > 0
+    missed = ill or any(each["verdict"] == "fails" for each in run.summary.get("slo") or ())
     return Finding(
         name="kept_up",
-        what=f"The server kept up with what came: {_came_and_went(run)}, and requests did not pile up.",
+        what=what,
         meaning=f"This load is below what it can bear; {_given_tokens(run)}. How far below, one load does not tell.",
-        why=calm(run.server) if run.server is not None else "",
-        next_step="Ask for more; `benchkit sweep` finds where it stops keeping up.",
-        flags=slower_flag(_FURTHER * float(run.parameters.get("rate") or 0.0)),
+        why=calm(run),
+        next_step="" if missed else "Ask for more; `benchkit sweep` finds where it stops keeping up.",
+        flags=() if missed else slower_flag(_FURTHER * float(run.parameters.get("rate") or 0.0)),
     )
 
 
@@ -63,7 +75,7 @@ def _saturated(run: SeenRun, found: Saturation) -> Finding:
     if found.ttft is not None and found.ttft.growth > 0:
         grew += f" and time to first token by {share(found.ttft.growth)}"
     state = run.server
-    cause = why_queued(state) if state is not None and state.queued else None
+    cause = why_queued(state) if state is not None and (state.queued or state.out_of_memory) else None
     why = cause.why if cause is not None and cause.why else _unseen(run)
     flags = slower_flag(_SAFE * float(served["value"]))
     return Finding(
@@ -118,7 +130,7 @@ def _closed(run: SeenRun) -> Finding:
         what=f"{with_streams}, the server gave out {_given(run)}.",
         meaning="A closed loop waits for the server: latency tells what so many users see, not what a given rate of "
         "arrivals would.",
-        why=(calm(run.server) if run.server is not None else ""),
+        why=calm(run),
         next_step="Twice the streams show whether there is more to get."
         if flags
         else "A sweep over loads shows where more streams stop bringing more (`benchkit sweep`).",

@@ -95,12 +95,12 @@ def _met(met: Sequence[Mapping[str, Any]]) -> Finding:
     if near is None:
         meaning = ""
     else:
-        closeness = "narrowly" if near[0] < _NARROW else "with room"
-        meaning = f"The closest, {plainly(near[1]['text'])}, is met {closeness}: {_value(near[1])}."
-    whole = "It meets its objective" if len(met) == 1 else f"It meets all of its {len(met)} objectives"
+        closeness = "narrowly" if near[0] < _NARROW else "with room to spare"
+        which = f"The closest, {plainly(near[1]['text'])}, is" if len(met) > 1 else "It is"
+        meaning = f"{which} met {closeness}."
     return Finding(
         name="objectives_met",
-        what=f"{whole}: {_named(met)}.",
+        what=f"It meets {_of(met, met)}: {_named(met)}.",
         meaning=meaning,
     )
 
@@ -110,9 +110,12 @@ def _first(pair: tuple[float, Any]) -> float:
 
 
 def _of(some: Sequence[Any], asked: Sequence[Any], *, begin: bool = False) -> str:
-    if len(asked) == 1:
-        return "Its one objective" if begin else "its one objective"
-    return f"{len(some)} of {many(len(asked), 'objective')}"
+    if len(some) < len(asked):
+        return f"{len(some)} of {many(len(asked), 'objective')}"
+    said = {1: "its one objective", 2: "both of its objectives"}.get(
+        len(asked), f"all of its {len(asked)} objectives"
+    )
+    return said[0].upper() + said[1:] if begin else said
 
 
 def _named(some: Sequence[Mapping[str, Any]]) -> str:

@@ -76,9 +76,12 @@ def of_outcomes(run: SeenRun) -> Iterator[Finding]:
     """What there is to say of requests that did not end well; nothing where all did."""
     failed, shed, incomplete = (run.count(name) for name in ("failed", "shed", "incomplete"))
     if run.counts.get("ok") == 0:
+        begun = _begun(run)
         yield Finding(
             name="nothing_ok",
-            what=f"Not one of {many(max(failed + shed + incomplete, 0), 'request')} was answered.",
+            what=f"Not one of {many(begun, 'request')} was answered."
+            if begun
+            else "No request fell into the window.",
             meaning="There is no latency and no throughput to speak of.",
             why=_failures_why(run) if failed else "",
             next_step=_failures_next(run) if failed else "Try `benchkit doctor URL` first.",
@@ -100,7 +103,7 @@ def _failures(run: SeenRun, failed: int) -> Finding:
     decided = failed + run.count("ok") + run.count("shed")
     return Finding(
         name="failures",
-        what=f"{many(failed, 'request')} of {decided:,} failed ({share(failed / decided)}): {_kinds(run)}.",
+        what=f"{failed:,} of {many(decided, 'request')} failed ({share(failed / decided)}): {_kinds(run)}.",
         meaning="All latencies are those of the requests that survived; who failed would have waited longest, or not "
         "at all.",
         why=_failures_why(run),
@@ -158,7 +161,7 @@ def _shed(run: SeenRun, shed: int) -> Finding:
     with_status = listed([name.removeprefix("http_") for name in _SHED if kinds.get(name)])
     return Finding(
         name="shed",
-        what=f"The server turned away {many(shed, 'request')} of {decided:,} ({share(shed / decided)})"
+        what=f"The server turned away {shed:,} of {many(decided, 'request')} ({share(shed / decided)})"
         + (f" with status {with_status}." if with_status else "."),
         meaning="It protects itself: latencies are those of the requests that it let in"
         + (f", {estimate(served)} of them." if served else "."),
@@ -174,7 +177,7 @@ def _incomplete(run: SeenRun, incomplete: int) -> Finding:
     )
     return Finding(
         name="incomplete",
-        what=f"{many(incomplete, 'request')} of {_begun(run):,} still ran {after} "
+        what=f"{incomplete:,} of {many(_begun(run), 'request')} still ran {after} "
         f"({share(incomplete / _begun(run))}).",
         meaning="The longest latencies were never seen to end: upper percentiles count them as at least so long, and "
         "the largest latency is unknown.",

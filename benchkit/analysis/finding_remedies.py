@@ -21,6 +21,8 @@ _MORE_WORKERS: Final = frozenset(
 )
 _BUSY: Final = 0.5
 """Share of a core from which a load process has enough to do for two."""
+_SHORTEST_S: Final = 30.0
+"""Nobody is sent to measure for less."""
 _LATENCIES: Final = 5
 
 
@@ -52,7 +54,8 @@ def longer_flag(times: float, run: SeenRun) -> tuple[str, ...]:
     asked = float(run.parameters.get("duration_s") or 0.0) or run.length_s
     if not asked or times <= 0:
         return ()
-    return (f"-p duration_s {number(round_up(1.2 * times * asked)).replace(',', '')}",)
+    wanted = max(_SHORTEST_S, round_up(1.2 * times * asked))
+    return (f"-p duration_s {number(wanted).replace(',', '')}",)
 
 
 def drain_flag(run: SeenRun) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from benchkit.analysis.thresholds_client import OF_CLIENT
 from benchkit.analysis.window import Window
 from benchkit.records.chunks import Chunks
 
+NOT_THE_SERVERS: Final = "Not the server's alone: see why these numbers are not valid."
+"""What a number of an invalid run means."""
 _OPEN: Final = ("constant", "poisson", "gamma")
 _CLOSED: Final = ("concurrent", "synchronous", "throughput")
 _OF_CLIENT: Final = frozenset(each.name for each in OF_CLIENT)

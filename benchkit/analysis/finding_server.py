@@ -13,6 +13,8 @@ from benchkit.analysis.finding_words import many, milliseconds, share
 
 _QUEUED_SHARE: Final = 0.3
 """Of the time to first token: a queue that takes less is not what a reader waits for."""
+_A_QUEUE: Final = 3
+"""Where the server does not say how long they waited: one or two may have waited for the end of a step."""
 _ROOM: Final = 0.9
 """Share of the KV cache that more seats may fill."""
 _MOST_SEATS: Final = 2.0
@@ -25,7 +27,7 @@ def of_server(run: SeenRun) -> Iterator[Finding]:
         return
     if state.out_of_memory:
         yield _memory(state)
-    elif state.queued or _queue_weighs(run, state):
+    elif waits_in(run, state):
         cause = why_queued(state)
         yield Finding(
             name="server_queue",
@@ -37,13 +39,29 @@ def of_server(run: SeenRun) -> Iterator[Finding]:
         )
 
 
-def calm(state: ServerState) -> str:
-    """That nothing waited in the server, in a sentence; empty where something did, or it did not say."""
-    if state.waiting_most is None or state.running_most is None or state.waiting_most > 0:
+def waits_in(run: SeenRun, state: ServerState) -> bool:
+    """Whether requests waited in the server for more than the end of the step that it was at."""
+    if not state.queued and not _queue_weighs(run, state):
+        return False
+    step_ms = run.metric("max_gap_ms").get("p50") or 0.0
+    if state.queue_ms is not None:
+        return state.queue_ms > step_ms
+    return (state.waiting_most or 0.0) >= _A_QUEUE
+
+
+def calm(run: SeenRun) -> str:
+    """That next to nothing waited in the server, in a sentence; empty where something did, or it did not say."""
+    state = run.server
+    if state is None or state.waiting_most is None or state.running_most is None or state.queued:
         return ""
+    if state.waiting_most == 0:
+        return (
+            f"The server itself says that none waited in any of {many(state.readings, 'reading')} of its metrics, with "
+            f"at most {many(state.running_most, 'request')} in its batch."
+        )
     return (
-        f"The server itself says that none waited in any of {many(state.readings, 'reading')} of its metrics, with at "
-        f"most {many(state.running_most, 'request')} in its batch."
+        f"By the server's own metrics its queue was empty in {share(1 - (state.waiting_share or 0.0))} of "
+        f"{many(state.readings, 'reading')}, with at most {many(state.running_most, 'request')} in its batch."
     )
 
 

@@ -95,7 +95,10 @@ def _unresolved(run: SeenRun) -> Iterator[Finding]:
     if not told or not missing:
         return
     worst = {statistic for statistics in missing.values() for statistic in statistics}
-    named = [f"{listed(statistics[::-1])} of {metric_name(name)}" for name, statistics in missing.items()]
+    alike: dict[str, list[str]] = {}
+    for name, statistics in missing.items():
+        alike.setdefault(listed(statistics[::-1]), []).append(metric_name(name))
+    named = [f"{statistics} of {listed(names)}" for statistics, names in alike.items()]
     found = _reachable(run, told, worst)
     yield Finding(
         # A run that does not even give a median is too short for anything.

@@ -13,7 +13,7 @@ from benchkit.analysis.finding_causes import (
     slower_in_company,
     waits_explained,
 )
-from benchkit.analysis.finding_run import SeenRun
+from benchkit.analysis.finding_run import NOT_THE_SERVERS, SeenRun
 from benchkit.analysis.finding_words import estimate, many, milliseconds, number, share
 from benchkit.analysis.slowest_neighbours import Neighbours
 
@@ -21,7 +21,9 @@ _TAILS: Final = ("p99", "p95", "p90")
 _SPREAD: Final = 1.5
 """From this ratio of a tail to the median on, people wait unequally."""
 _FAR: Final = 3.0
-_STALL: Final = 2.0
+_UNEVEN: Final = 2.0
+_SEEN_MS: Final = 100.0
+"""A pause that a reader notices."""
 _LEAST_BUDGET: Final = 1_024
 """A step's budget must hold a token of each seat, and engines have up to a thousand seats unless told otherwise."""
 
@@ -132,29 +134,41 @@ def _flow(run: SeenRun, pace: Mapping[str, Any]) -> Finding:
     what = f"Between two tokens lay {estimate(pace, 'p50', 'ms')} as a rule"
     if median > 0:
         what += f", {number(1e3 / median)} tokens/s for a reader"
-    stalls = bool(longest.get("p50") and median and longest["p50"] > _STALL * median)
+    uneven = bool(longest.get("p50") and median and longest["p50"] > _UNEVEN * median)
+    stalls = uneven and longest["p50"] >= _SEEN_MS
     if longest.get("p50") is not None:
         what += f"; half of the answers had a pause of {estimate(longest, 'p50', 'ms')} or longer"
-    cause = _why_flow(run, stalls=stalls)
-    uneven = f"Answers stall: the pause is {longest['p50'] / median:.2g} times a usual gap." if stalls else ""
+    cause = _why_flow(run, uneven=uneven)
+    if not stalls and not _gaps_missed(run):
+        cause = Cause(cause.why)
+    meaning = "Answers flow evenly."
+    if uneven:
+        how = "Answers stall" if stalls else "The flow is not even, though a reader would not notice"
+        meaning = f"{how}: such a pause is {longest['p50'] / median:.2g} usual gaps long."
     return Finding(
         name="stalls" if stalls else "flow",
         what=what + ".",
-        meaning=_not_the_servers(run) or uneven or "Answers flow evenly.",
+        meaning=_not_the_servers(run) or meaning,
         why=cause.why,
         next_step=cause.next_step,
         flags=cause.flags,
     )
 
 
-def _why_flow(run: SeenRun, *, stalls: bool) -> Cause:
+def _gaps_missed(run: SeenRun) -> bool:
+    """Whether an objective about the flow of answers is missed."""
+    missed = (str(each["text"]) for each in run.summary.get("slo") or () if each["verdict"] == "fails")
+    return any(word in text for text in missed for word in ("gap", "itl", "tpot"))
+
+
+def _why_flow(run: SeenRun, *, uneven: bool) -> Cause:
     if run.measured is None or run.requests is None:
         return Cause()
     neighbours = Neighbours(run.requests, run.measured.columns)
     told: list[str] = []
     step = ""
     flags: tuple[str, ...] = ()
-    pauses = pauses_with_prompts(run.measured, neighbours) if stalls else None
+    pauses = pauses_with_prompts(run.measured, neighbours) if uneven else None
     if pauses is not None:
         told.append(
             f"{share(pauses.share)} of the longest pauses ended just when another prompt was read, against "
@@ -188,4 +202,4 @@ def _half_of(tokens: float) -> int:
 
 
 def _not_the_servers(run: SeenRun) -> str:
-    return "Not the server's alone: see why these numbers are not valid." if run.is_invalid else ""
+    return NOT_THE_SERVERS if run.is_invalid else ""

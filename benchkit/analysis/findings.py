@@ -52,6 +52,9 @@ ORDER: Final = (
 """Names of findings in the order of what they mean to a decision: what takes the numbers away, what the service
 fails to do, what it does, how well, and how sure that is."""
 
+_TOLD_BY_SATURATED: Final = ("server_queue", "server_cache", "too_short", "unresolved")
+"""What more arrivals than a server can do explains: its queue, and that no run is long enough for a percentile."""
+
 _SOURCES: Final[tuple[Callable[[SeenRun], Iterable[Finding]], ...]] = (
     of_trust,
     of_outcomes,
@@ -81,8 +84,6 @@ def findings(
     """
     run = SeenRun(manifest, summary, requests, chunks, telemetry)
     found = {each.name: each for source in _SOURCES for each in source(run)}
-    if "saturated" in found and found["saturated"].flags[1:]:
-        # Its cause is told there.
-        found.pop("server_queue", None)
-        found.pop("server_cache", None)
+    for name in _TOLD_BY_SATURATED if "saturated" in found else ():
+        found.pop(name, None)
     return tuple(sorted(found.values(), key=lambda each: ORDER.index(each.name))[:MOST])

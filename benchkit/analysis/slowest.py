@@ -15,8 +15,8 @@ from benchkit.analysis.points import Records
 from benchkit.analysis.recorded import window_of
 from benchkit.analysis.server_said import WAITING, said_by_server, totals
 from benchkit.analysis.slowest_neighbours import Neighbours
-from benchkit.analysis.slowest_pauses import Pause, longest_pause, silence_in
-from benchkit.analysis.slowest_usual import Usual, usual_of
+from benchkit.analysis.slowest_pauses import Pause, Silence, longest_pause, silence_in
+from benchkit.analysis.slowest_usual import Usual, tokens_of, usual_of
 
 Floats = NDArray[np.float64]
 Part = Literal["client", "connecting", "held back", "first token", "pauses", "pace"]
@@ -69,10 +69,13 @@ class SlowRequest:
     wait_prompts: int
     """Prompts of others whose first token fell into its wait."""
     wait_tokens: float
+    answer_prompts: int
+    """Prompts of others whose first token fell into its answer."""
+    answer_tokens: float
     queued_most: float | None
     """Most requests in the server's queue during its wait, by its metrics; None where they do not say."""
-    silence_ms: float
-    """The longest stretch of its wait in which no other stream had a token either."""
+    silence: Silence
+    """The longest stretch of its wait in which no stream had a token."""
 
     @property
     def stands_out(self) -> bool:
@@ -119,9 +122,11 @@ def slowest(records: Records, count: int = COUNT) -> Slowest:
     lost[~compared] = np.nan
     telemetry = getattr(records, "telemetry", None)
     order = np.argsort(-np.nan_to_num(lost, nan=-np.inf), kind="stable")[: max(count, 0)]
-    rows = [int(row) for row in order if not np.isnan(lost[row])]
-    found = (_slow(row, float(lost[row]), measured, neighbours, usual, requests, telemetry) for row in rows)
-    kept = tuple(each for each in found if each.lost_ms > 0)
+    rows = [int(row) for row in order if lost[row] > 0]
+    slack = same_step_ns(measured)
+    kept = tuple(
+        _slow(row, float(lost[row]), measured, neighbours, usual, requests, telemetry, slack) for row in rows
+    )
     none = "" if kept else "no request took longer than the run's median"
     return Slowest(kept, usual, int(compared.sum()), none)
 
@@ -131,7 +136,7 @@ def _lost(measured: Measured, usual: Usual) -> Floats:
     columns = measured.columns
     end = _seen_until(measured)
     begin = np.where(np.isnan(columns.scheduled), columns.sent, columns.scheduled)
-    tokens = np.clip(np.fmax(np.nan_to_num(columns.output_tokens), measured.chunks.counts) - 1, 0, None)
+    tokens = np.clip(tokens_of(measured) - 1, 0, None)
     return np.asarray((end - begin) / _MS - usual.ttft_ms - tokens * usual.pace_ms, dtype=np.float64)
 
 
@@ -150,6 +155,7 @@ def _slow(
     usual: Usual,
     requests: pd.DataFrame,
     telemetry: pd.DataFrame | None,
+    slack_ns: float,
 ) -> SlowRequest:
     columns = measured.columns
     sent, first, end = columns.sent[row], columns.first_token[row], _seen_until(measured)[row]
@@ -160,8 +166,8 @@ def _slow(
     ttft = (until - sent) / _MS
     last = columns.last_token[row] if not np.isnan(columns.last_token[row]) else end
     generation = None if np.isnan(first) else float(last - first) / _MS
-    tokens = max(float(np.nan_to_num(columns.output_tokens[row])), float(measured.chunks.counts[row]))
-    pause = longest_pause(measured, neighbours, row, same_step_ns(measured))
+    tokens = float(tokens_of(measured)[row])
+    pause = longest_pause(measured, neighbours, row, slack_ns)
     slower = max(0.0, (generation or 0.0) - max(tokens - 1, 0.0) * usual.pace_ms)
     stalled = max(0.0, pause.length_ms - usual.pause_ms) if pause is not None else 0.0
     in_pauses = stalled >= slower / 2
@@ -177,6 +183,7 @@ def _slow(
     at = np.array([sent, until], dtype=np.float64)
     ahead = neighbours.waiting(at[:1])
     beside = neighbours.first_tokens_between(at[:1], at[1:])
+    during = neighbours.first_tokens_between(at[1:], np.array([last], dtype=np.float64))
     is_own = 0 if np.isnan(first) else 1
     windows = measured.window.parts
     start = next((each.start_ns for each in reversed(windows) if each.start_ns <= begin), windows[0].start_ns)
@@ -206,8 +213,10 @@ def _slow(
         ahead_tokens=max(0.0, float(ahead.tokens[0]) - own),
         wait_prompts=max(0, int(beside.count[0]) - is_own),
         wait_tokens=max(0.0, float(beside.tokens[0]) - is_own * own),
+        answer_prompts=max(0, int(during.count[0])),
+        answer_tokens=max(0.0, float(during.tokens[0])),
         queued_most=_queued(telemetry, float(sent), float(until)),
-        silence_ms=silence_in(measured, float(sent), float(until)),
+        silence=silence_in(measured, neighbours, float(sent), float(until), slack_ns),
     )
 
 

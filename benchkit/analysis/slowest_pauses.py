@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,11 +85,25 @@ def longest_pause(measured: Measured, neighbours: Neighbours, row: int, slack_ns
     )
 
 
-def silence_in(measured: Measured, begin_ns: float, end_ns: float) -> float:
-    """The longest stretch between two times, in ms, without a token of any stream; the whole of it where none came."""
-    inside = _stamps(measured, begin_ns, end_ns)
-    edges = np.concatenate(([begin_ns], np.sort(inside), [end_ns]))
-    return float(np.diff(edges).max()) / _MS if end_ns > begin_ns else 0.0
+class Silence(NamedTuple):
+    """A stretch of time without a token of any stream."""
+
+    length_ms: float
+    prompt_tokens: float
+    """Of prompts whose first token ended it: they were computed in it."""
+
+
+def silence_in(
+    measured: Measured, neighbours: Neighbours, begin_ns: float, end_ns: float, slack_ns: float
+) -> Silence:
+    """The longest silence between two times; the whole stretch where no token came."""
+    if end_ns <= begin_ns:
+        return Silence(0.0, 0.0)
+    edges = np.concatenate(([begin_ns], np.sort(_stamps(measured, begin_ns, end_ns)), [end_ns]))
+    place = int(np.argmax(np.diff(edges)))
+    stretch = np.asarray(edges[place : place + 2] + slack_ns, dtype=np.float64)
+    computed = neighbours.first_tokens_between(stretch[:1], stretch[1:])
+    return Silence(float(edges[place + 1] - edges[place]) / _MS, float(computed.tokens[0]))
 
 
 def _streams(measured: Measured, row: int, begin_ns: int, end_ns: int) -> tuple[int, int]:

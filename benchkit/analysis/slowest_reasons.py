@@ -15,6 +15,8 @@ HARDLY: Final = "hardly slower than usual"
 _MUCH: Final = 1.5
 """Times the usual, from which something is much."""
 _LONG: Final = 2.0
+_MORE: Final = 1.2
+_AT_MOST: Final = 2.0
 _MOST: Final = 0.5
 """Of the time lost, which a cause must be able to explain."""
 _COMPANY: Final = 2
@@ -74,13 +76,16 @@ def _first_token(request: SlowRequest, usual: Usual) -> Iterable[Reason]:
     if request.queued_most:
         yield Reason(
             "the server's queue",
-            f"up to {many(request.queued_most, 'request')} waited in the server's queue meanwhile",
+            f"meanwhile up to {many(request.queued_most, 'request')} waited in the server's queue",
         )
-    stood_still = request.under_way >= _COMPANY and request.silence_ms > _LONG * usual.pause_ms
-    if stood_still and request.silence_ms >= _MOST * request.part_ms:
+    silence = request.silence
+    stood_still = request.under_way >= _COMPANY and not _computed(
+        silence.length_ms, silence.prompt_tokens, usual
+    )
+    if stood_still and silence.length_ms >= _MOST * request.part_ms:
         yield Reason(
             "a standstill",
-            f"for {milliseconds(request.silence_ms)} of its wait no stream had a token: server or network stood still",
+            f"for {milliseconds(silence.length_ms)} of its wait no stream had a token: server or network stood still",
         )
     if (
         request.ahead_tokens > _MUCH * usual.ahead_tokens
@@ -88,7 +93,8 @@ def _first_token(request: SlowRequest, usual: Usual) -> Iterable[Reason]:
     ):
         yield Reason(
             "prompts ahead of it",
-            f"{many(request.ahead_tokens, 'prompt token')} were ahead of it (usual: {number(usual.ahead_tokens)})",
+            f"other prompts with {many(request.ahead_tokens, 'token')} were ahead of it (usual: "
+            f"{number(usual.ahead_tokens)})",
         )
     if request.wait_tokens > _LONG * usual.wait_tokens and request.wait_tokens >= request.prompt_tokens / 2:
         yield Reason(
@@ -113,11 +119,7 @@ def _first_token(request: SlowRequest, usual: Usual) -> Iterable[Reason]:
         )
     if request.attempts > 1:
         yield Reason("a second attempt", "its kept connection was dead, and it was sent again on a new one")
-    if request.under_way > _MUCH * max(usual.under_way, 1.0):
-        yield Reason(
-            "many at once",
-            f"{request.under_way} others were under way (usual: {number(usual.under_way)})",
-        )
+    yield from _in_company(request, usual)
     if request.opened_connection and wait > _LONG * usual.ttft_ms:
         yield Reason("a new connection", "it came on a new connection, which the server first had to accept")
 
@@ -133,13 +135,14 @@ def _pauses(request: SlowRequest, usual: Usual) -> Iterable[Reason]:
             f"the client picked up the token after its pause of {length} only {milliseconds(pause.lag_ms)} after it "
             "had come",
         )
-    if pause.prompts and pause.prompt_tokens >= request.prompt_tokens / 2:
+    computed = _computed(pause.length_ms, pause.prompt_tokens, usual)
+    if pause.prompts and computed:
         yield Reason(
             "other prompts in its pause",
-            f"{many(pause.prompts, 'other prompt')} of {many(pause.prompt_tokens, 'token')} were read in its pause of "
-            f"{length}",
+            f"in its pause of {length} the server read {many(pause.prompts, 'other prompt')} of "
+            f"{many(pause.prompt_tokens, 'token')}",
         )
-    if pause.is_everybodys:
+    if pause.is_everybodys and not computed:
         yield Reason(
             "a standstill",
             f"all {pause.beside} other streams paused with it for {length}: server or network stood still",
@@ -158,13 +161,30 @@ def _pauses(request: SlowRequest, usual: Usual) -> Iterable[Reason]:
 
 
 def _pace(request: SlowRequest, usual: Usual) -> Iterable[Reason]:
-    if request.under_way > _MUCH * max(usual.under_way, 1.0):
+    expected = usual.answer_tokens * max(request.output_tokens - 1, 0.0)
+    if request.answer_tokens > _MORE * expected and request.answer_tokens >= request.prompt_tokens / 2:
+        yield Reason(
+            "other prompts during its answer",
+            f"during its answer the server read {many(request.answer_prompts, 'other prompt')} of "
+            f"{many(request.answer_tokens, 'token')} (usual for its length: {number(expected)} tokens)",
+        )
+    yield from _in_company(request, usual)
+    if request.pause is not None and request.pause.is_clients:
+        yield from _pauses(request, usual)
+
+
+def _in_company(request: SlowRequest, usual: Usual) -> Iterable[Reason]:
+    if request.under_way > _MUCH * usual.under_way + _COMPANY:
         yield Reason(
             "many at once",
             f"{request.under_way} others were under way when it was sent (usual: {number(usual.under_way)})",
         )
-    if request.pause is not None and request.pause.is_clients:
-        yield from _pauses(request, usual)
+
+
+def _computed(length_ms: float, prompt_tokens: float, usual: Usual) -> bool:
+    """Whether a silence is no longer than computing these prompts may take, by the usual wait for a first token."""
+    for_prompts = prompt_tokens * usual.ttft_ms / max(usual.prompt_tokens, 1.0)
+    return length_ms <= _AT_MOST * (for_prompts + usual.pause_ms)
 
 
 _OF_PART: Final[dict[str, Callable[[SlowRequest, Usual], Iterable[Reason]]]] = {

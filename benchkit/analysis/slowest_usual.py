@@ -32,6 +32,8 @@ class Usual:
     """Of the prompt tokens that were sent before and had no token yet."""
     wait_tokens: float
     """Of the prompt tokens of others computed in a request's wait."""
+    answer_tokens: float
+    """Of the prompt tokens of others computed during an answer, for each of its tokens after the first."""
     cached_tokens: float
 
 
@@ -49,18 +51,24 @@ def usual_of(
     columns = measured.columns
     sent, first = columns.sent[rows], columns.first_token[rows]
     own = neighbours.prompt_tokens[rows]
-    paces = measured.values["tpot_ms"]
+    last, later = columns.last_token[rows], np.maximum(tokens_of(measured)[rows] - 1, 1)
     pauses = measured.values["max_gap_ms"]
     return Usual(
         ttft_ms=float(np.median(first - sent)) / _MS,
-        pace_ms=_median(paces[rows]),
+        pace_ms=_median(np.where(last > first, (last - first) / later / _MS, np.nan)),
         pause_ms=_median(pauses[rows]),
         prompt_tokens=_median(columns.prompt_tokens[rows]),
         under_way=_median(neighbours.under_way(sent) - 1),
         ahead_tokens=_median(np.clip(neighbours.waiting(sent).tokens - own, 0, None)),
         wait_tokens=_median(np.clip(neighbours.first_tokens_between(sent, first).tokens - own, 0, None)),
+        answer_tokens=_median(neighbours.first_tokens_between(first, last).tokens / later),
         cached_tokens=_median(cached_tokens[rows]),
     )
+
+
+def tokens_of(measured: Measured) -> Floats:
+    """Tokens of each answer: as counted, or as many as it had events, whichever is more."""
+    return np.fmax(np.nan_to_num(measured.columns.output_tokens), measured.chunks.counts)
 
 
 def _median(values: Floats) -> float:

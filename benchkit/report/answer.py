@@ -13,6 +13,7 @@ from benchkit.report.frames import RunLike, stored
 from benchkit.report.section import Section
 
 _CODE: Final = re.compile(r"`([^`<>]+)`")
+_TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
 _NOTHING: Final = "Too little is known of this run to find anything in it."
 _LIMITS: Final = "What this run does not show"
 _FOUND: Final = "What was found"
@@ -75,8 +76,8 @@ def _text(found: Finding) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it stands."""
-    return text.replace("<", "&lt;")
+    """Text in which Markdown finds no tag."""
+    return _TAG.sub("&lt;", text)
 
 
 def _verdict_text(run: RunLike) -> str:

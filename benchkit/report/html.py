@@ -23,6 +23,8 @@ from benchkit.records.atomic import atomic_write
 from benchkit.records.project import in_project
 from benchkit.records.stored import StoredRun, load
 from benchkit.report import notebook_file, sections, theme
+from benchkit.report.answer import answer
+from benchkit.report.answer_method import method
 from benchkit.report.body import Body, body
 from benchkit.report.heading import facts_of, title_of
 from benchkit.report.page import head, own
@@ -107,11 +109,7 @@ def _title(content: nbformat.NotebookNode, run: StoredRun | None) -> str:
 
 def _page(title: str, inside: Body, run: StoredRun | None) -> str:
     top = _frame_top(run) if run is not None else ""
-    end = (
-        f"<section><h2>How to run this again</h2>{sections.again(run).html}</section>"
-        if run is not None
-        else ""
-    )
+    end = _frame_end(run) if run is not None else ""
     scripts = [_bundle(), own("page.js")] if inside.charts else []
     data = (
         _json_block("bk-specs", list(inside.charts)) + _json_block("bk-dark", theme.DARK) if scripts else ""
@@ -135,11 +133,17 @@ def _header(title: str, run: StoredRun | None) -> str:
 
 
 def _frame_top(run: StoredRun) -> str:
+    """What someone who must decide reads: the answer, and the numbers that most ask for."""
+    return f"{answer(run).html}\n<section>{sections.headline(run).html}</section>\n"
+
+
+def _frame_end(run: StoredRun) -> str:
+    """What someone who doubts it, or repeats it, reads."""
     return (
-        f"{sections.verdict(run).html}\n<section>{sections.headline(run).html}</section>\n"
-        f"<section><h2>What this run does not show</h2>{sections.limits(run).html}</section>\n"
+        f"<section><h2>How it was measured</h2>{method(run).html}</section>\n"
         f"<section><details><summary>What was run, and on what: the whole manifest</summary>"
-        f"{sections.manifest(run).html}</details></section>"
+        f"{sections.manifest(run).html}</details></section>\n"
+        f"<section><h2>How to run this again</h2>{sections.again(run).html}</section>"
     )
 
 
