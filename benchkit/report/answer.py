@@ -70,7 +70,7 @@ def _text(found: Finding) -> str:
     if found.why:
         lines.append(f"Why: {_plain(found.why)}")
     if found.next_step or found.flags:
-        flags = " ".join(f"`{flag}`" for flag in found.flags)
+        flags = " ".join(map(_code, found.flags))
         lines.append(f"Next: {_plain(found.next_step)} {flags}".rstrip())
     return "\n   ".join(lines)
 
@@ -78,6 +78,11 @@ def _text(found: Finding) -> str:
 def _plain(text: str) -> str:
     """Text in which Markdown finds no tag."""
     return _TAG.sub("&lt;", text)
+
+
+def _code(flag: str) -> str:
+    """A flag as Markdown's code, which nothing in it can end."""
+    return f"`{flag.replace('`', chr(39))}`"
 
 
 def _verdict_text(run: RunLike) -> str:

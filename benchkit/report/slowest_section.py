@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from benchkit.analysis.finding_words import listed, number
+from benchkit.analysis.finding_words import listed, number, sentence
 from benchkit.analysis.points import Records
 from benchkit.analysis.slowest import Slowest, SlowRequest
 from benchkit.analysis.slowest import slowest as slowest_of
 from benchkit.analysis.slowest_reasons import NO_CAUSE, in_words, tally
+from benchkit.analysis.slowest_usual import Usual
 from benchkit.report.amounts import NONE, amount
 from benchkit.report.frames import RunLike, stored
 from benchkit.report.rows import Rows, aligned
@@ -25,11 +27,9 @@ _HEADER: Final = (
     "whole (ms)",
     "tokens in / out",
     "others under way",
-    "prompts in its wait / pause",
     "connection",
-    "why",
 )
-_WORDS: Final = (0, 3, 10, 11)
+_WORDS: Final = (0, 3, 9)
 """Columns that stand to the left."""
 _WHERE: Final = {"held back": "max_in_flight"}
 
@@ -42,10 +42,13 @@ def slowest(run: RunLike) -> Section:
         text = f"No request stands out: {found.why_none}."
         return Section(f"<p>{escape(text)}</p>", text)
     several = any(each.repeat for each in found.requests)
-    table = Rows(_HEADER, [_row(each, found, several=several) for each in found.requests])
+    rows = [_row(each, several=several) for each in found.requests]
+    whys = [_why(each, found.usual) for each in found.requests]
     intro = _intro(found)
     html = "".join(f"<p>{escape(line)}</p>" for line in intro)
-    return Section(f"{html}{_table(table)}", "\n".join([*intro, "", aligned(table, left=_WORDS)]))
+    head, *lines = aligned(Rows(_HEADER, rows), left=_WORDS).split("\n")
+    told = [part for line, why in zip(lines, whys, strict=True) for part in (line, f"    {why}")]
+    return Section(f"{html}{_table(rows, whys)}", "\n".join([*intro, "", head, *told]))
 
 
 def _intro(found: Slowest) -> list[str]:
@@ -70,19 +73,9 @@ def _intro(found: Slowest) -> list[str]:
     return lines
 
 
-def _row(each: SlowRequest, found: Slowest, *, several: bool) -> tuple[str, ...]:
-    usual = found.usual
-    assert usual is not None
+def _row(each: SlowRequest, *, several: bool) -> tuple[str, ...]:
     least = "" if each.is_over else "\N{GREATER-THAN OR EQUAL TO} "
     pause = each.pause
-    in_wait = f"{each.wait_prompts} ({number(each.wait_tokens)} tokens)" if each.wait_prompts else "0"
-    in_pause = (
-        NONE
-        if pause is None
-        else f"{pause.prompts} ({number(pause.prompt_tokens)} tokens)"
-        if pause.prompts
-        else "0"
-    )
     return (
         f"{each.repeat}/{each.index}" if several else str(each.index),
         f"{each.scheduled_s:.2f}",
@@ -93,10 +86,24 @@ def _row(each: SlowRequest, found: Slowest, *, several: bool) -> tuple[str, ...]
         least + amount(each.latency_ms),
         f"{number(each.prompt_tokens)} / {number(each.output_tokens)}",
         str(each.under_way),
-        f"{in_wait} / {in_pause}",
         _connection(each),
-        in_words(each, usual),
     )
+
+
+def _why(each: SlowRequest, usual: Usual) -> str:
+    """The reason, and the prompts that were read beside it."""
+    told = [sentence(in_words(each, usual))]
+    beside = [
+        f"{prompts:,} ({number(tokens)} tokens) in its {where}"
+        for prompts, tokens, where in (
+            (each.wait_prompts, each.wait_tokens, "wait"),
+            (each.pause.prompts, each.pause.prompt_tokens, "longest pause") if each.pause else (0, 0.0, ""),
+        )
+        if prompts
+    ]
+    if beside:
+        told.append(f"Other prompts read: {listed(beside)}.")
+    return " ".join(told)
 
 
 def _connection(each: SlowRequest) -> str:
@@ -105,15 +112,18 @@ def _connection(each: SlowRequest) -> str:
     return f"new, {amount(each.connecting_ms)} ms" if each.opened_connection else "kept"
 
 
-def _table(table: Rows) -> str:
-    """The table, all text escaped, numbers to the right."""
+def _table(rows: Sequence[tuple[str, ...]], whys: Sequence[str]) -> str:
+    """The table, all text escaped, numbers to the right; below each row, over its whole width, why."""
 
     def cell(tag: str, at: int, text: str) -> str:
         kind = "" if at in _WORDS else ' class="bk-number"'
         return f"<{tag}{kind}>{escape(text)}</{tag}>"
 
-    head = "".join(cell("th", at, text) for at, text in enumerate(table.header))
+    head = "".join(cell("th", at, text) for at, text in enumerate(_HEADER))
     body = "".join(
-        "<tr>" + "".join(cell("td", at, text) for at, text in enumerate(row)) + "</tr>" for row in table.rows
+        "<tr>"
+        + "".join(cell("td", at, text) for at, text in enumerate(row))
+        + f'</tr><tr><td colspan="{len(_HEADER)}" class="bk-why">{escape(why)}</td></tr>'
+        for row, why in zip(rows, whys, strict=True)
     )
     return f'<table class="bk-slowest"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -325,3 +326,42 @@ def test_a_report_says_what_it_said(name: str) -> None:
 def test_there_are_three_to_five_findings(name: str) -> None:
     """Each outcome has enough to say, and not more than is kept in mind."""
     assert 3 <= found_in(drawn(name)).html.count('<li class="bk-finding">') <= 5
+
+
+def test_the_answer_is_in_the_order_in_which_it_is_needed() -> None:
+    """The verdict, what was found, and beside it what the run does not show; flags are to be copied."""
+    html = answer(drawn("saturated")).html
+    places = [html.index(text) for text in ("Verdict:", "What was found", "What this run does not show")]
+    assert places == sorted(places)
+    assert "<code>--max-num-seqs 16</code>" in html
+    assert "<code>duration_s</code>" in html
+
+
+def test_what_servers_and_users_say_is_escaped() -> None:
+    """An address, a kind of failure and what stopped the run cannot bring a tag into the page or the Markdown."""
+    evil = "<script>alert(1)</script>"
+    run = drawn("saturated")
+    manifest = {**run.manifest, "load": {**run.manifest["load"], "stopped_by": evil}}
+    manifest["parameters"] = {**run.manifest["parameters"], "url": f"http://h/`{evil}"}
+    requests = {**run.summary["requests"], "failed": 3, "by_kind": {evil: 3}}
+    shown = answer(
+        Drawn(manifest, run.requests, run.chunks, run.telemetry, {**run.summary, "requests": requests})
+    )
+    assert "<script" not in shown.html
+    assert "&lt;script&gt;alert(1)" in shown.html
+    assert "<script" not in re.sub("`[^`]*`", "", shown.text)
+
+
+def test_each_slow_request_has_a_row_of_numbers_and_one_of_words() -> None:
+    """Twenty requests, each with why below its numbers."""
+    html = slowest(drawn("queueing")).html
+    assert html.count('class="bk-why"') == 20
+    assert html.count("<tr>") == 1 + 2 * 20
+    assert "server&#x27;s queue" in html
+
+
+def test_where_nothing_stands_out_it_says_so() -> None:
+    """A run without requests has no table."""
+    run = drawn("fine")
+    empty = Drawn(run.manifest, run.requests[:0], run.chunks, run.telemetry, run.summary)
+    assert slowest(empty).text == "No request stands out: there are no records of single requests."
