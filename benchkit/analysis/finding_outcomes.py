@@ -84,7 +84,7 @@ def of_outcomes(run: SeenRun) -> Iterator[Finding]:
             else "No request fell into the window.",
             meaning="There is no latency and no throughput to speak of.",
             why=_failures_why(run) if failed else "",
-            next_step=_failures_next(run) if failed else "Try `benchkit doctor URL` first.",
+            next_step=_failures_next(run) if failed else "Try `benchkit doctor URL` first." if begun else "",
         )
     elif failed:
         yield _failures(run, failed)
