@@ -93,11 +93,11 @@ def _limits(metadata: Sequence[Any]) -> str:
     for each in metadata:
         match each:
             case Gt():
-                told.append(f"above {each.gt:,g}")
+                told.append(f"above {each.gt:,.10g}")
             case Ge():
-                told.append(f"at least {each.ge:,g}")
+                told.append(f"at least {each.ge:,.10g}")
             case Lt():
-                told.append(f"below {each.lt:,g}")
+                told.append(f"below {each.lt:,.10g}")
             case Le():
-                told.append(f"at most {each.le:,g}")
+                told.append(f"at most {each.le:,.10g}")
     return ", ".join(told)

@@ -45,7 +45,10 @@ class AnswerPage(widgets.VBox):
         self.shown = widgets.HTML()
         self._desk = desk
         self.ask_button = button(
-            ask, lambda: desk.do(self.ask()), tip=f"{ask.lower()}; sends no load", look="primary"
+            ask,
+            lambda: desk.do_settled(lambda: desk.do(self.ask())),
+            tip=f"{ask.lower()}; sends no load",
+            look="primary",
         )
         self.form: Form[ParameterGroup] = Form(model, values, on_change=self._changed)
         self.copy_as = CopyAs(desk.bridge, lambda: self.form.parameters)

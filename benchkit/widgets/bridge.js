@@ -25,10 +25,10 @@ async function copy(text) {
 
 function render({ model, el }) {
   el.style.display = "none";
-  const say = (what) => model.send({ event: what, root: config().serverRoot || "" });
+  const say = (what) => model.send({ event: what, root: config().serverRoot || "", base: config().baseUrl || "/" });
   const listen = async (message) => {
     if (message.do === "open") {
-      window.open((config().baseUrl || "/") + "files/" + message.path.split("/").map(encodeURIComponent).join("/"), "_blank", "noopener");
+      window.open(message.url, "_blank", "noopener");
     } else if (message.do === "copy") {
       say((await copy(message.text)) ? "copied" : "not_copied");
     }

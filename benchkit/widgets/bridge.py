@@ -20,6 +20,7 @@ class Bridge(anywidget.AnyWidget):
     Attributes:
         was_seen: whether a page has spoken yet.
         root: the folder that Jupyter serves, as the page tells; empty where it does not.
+        base: where Jupyter's addresses begin, in the same way.
     """
 
     _esm = Path(__file__).with_name("bridge.js")
@@ -31,15 +32,12 @@ class Bridge(anywidget.AnyWidget):
         self._on_copied: Callable[[bool], None] | None = None
         self.was_seen = False
         self.root = ""
+        self.base = ""
         self.on_msg(self._heard)
 
-    def open_file(self, path: str) -> None:
-        """Opens a file in a tab of its own.
-
-        Args:
-            path: from Jupyter's root, with `/`.
-        """
-        self.send({"do": "open", "path": path})
+    def open_tab(self, url: str) -> None:
+        """Opens an address in a tab of its own; browsers refuse that some seconds after the last click."""
+        self.send({"do": "open", "url": url})
 
     def copy(self, text: str, on_copied: Callable[[bool], None]) -> None:
         """Puts a text on the clipboard, and says whether that was possible."""
@@ -62,7 +60,7 @@ class Bridge(anywidget.AnyWidget):
     def _heard(self, _: Any, content: dict[str, Any], __: Any) -> None:
         event = content.get("event")
         self.was_seen = True
-        self.root = str(content.get("root") or "")
+        self.root, self.base = str(content.get("root") or ""), str(content.get("base") or "")
         self._silent_s = 0.0
         self._most_s = LEFT_S if event == "gone" else SILENCE_S
         if event in ("copied", "not_copied") and self._on_copied is not None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets as widgets
+import psutil
 
 from benchkit.errors import BenchkitError
 from benchkit.parameters import (
@@ -26,6 +27,7 @@ from benchkit.widgets.runs_page import RunsPage
 from benchkit.widgets.serve_page import ServePage
 
 INTERACTIVE_VARIABLE = "BENCHKIT_INTERACTIVE"
+_SESSION_VARIABLE = "JPY_SESSION_NAME"
 _PAGES: Mapping[type[ParameterGroup], str] = {
     ServingParameters: "Serve",
     RunParameters: "Run",
@@ -74,6 +76,8 @@ class Cockpit(widgets.VBox):
         self.desk.on_measured.append(self._tell_all)
         super().__init__([style(), self.desk.bridge, self.pages, *self._pages.values()])
         self.add_class("bk-panel")
+        for name, each in self._pages.items():
+            each.add_class(f"bk-page-{name.lower()}")
         self.show(_PAGES.get(type(parameters), page) if parameters is not None else page)
 
     def show(self, page: str) -> None:
@@ -157,7 +161,17 @@ def is_interactive() -> bool:
     except RuntimeError:
         return False
     told = os.environ.get(INTERACTIVE_VARIABLE, "")
-    return told != "0" if told else "JPY_SESSION_NAME" in os.environ
+    if told:
+        return told != "0"
+    return _SESSION_VARIABLE in os.environ and not _is_inherited()
+
+
+def _is_inherited() -> bool:
+    """Whether this kernel has its session's name from its parent: a notebook that executes another one in batch."""
+    try:
+        return _SESSION_VARIABLE in psutil.Process(os.getppid()).environ()
+    except psutil.Error:
+        return False
 
 
 def _given(parameters: ParameterGroup) -> dict[str, Any]:

@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from benchkit.records.project import project_root
 from benchkit.widgets.bridge import Bridge
 from benchkit.widgets.job import job_of_kernel
+
+_SETTLED_S = 0.2
 
 
 class Desk:
@@ -34,18 +37,24 @@ class Desk:
         self.on_measured: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def do_settled(self, then: Callable[[], None]) -> None:
+        """Does something once what was entered before has arrived: a page holds entries back while a kernel is busy."""
+
+        async def soon() -> None:
+            await asyncio.sleep(_SETTLED_S)
+            then()
+
+        self.do(soon())
+
     def do(self, work: Coroutine[Any, Any, Any]) -> None:
         """Does something beside what the reader does; the work shows what goes wrong in it itself."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def open_file(self, path: Path) -> bool:
-        """Opens a file of the project in a tab of the browser; gives whether Jupyter can reach it."""
+    def address_of(self, path: Path) -> str | None:
+        """Where the page's browser finds a file; None where Jupyter does not serve it."""
         root = Path(self.bridge.root).expanduser() if self.bridge.root else project_root()
-        try:
-            inside = path.resolve().relative_to(root.resolve())
-        except ValueError:
-            return False
-        self.bridge.open_file(inside.as_posix())
-        return True
+        if not self.bridge.base or not path.resolve().is_relative_to(root.resolve()):
+            return None
+        return f"{self.bridge.base}files/{quote(path.resolve().relative_to(root.resolve()).as_posix())}"

@@ -150,7 +150,7 @@ def _input(facts: FieldFacts) -> widgets.Widget:
         "description": facts.name,
         "tooltip": facts.help,
         "style": {"description_width": _LABEL},
-        "layout": widgets.Layout(width="100%"),
+        "layout": widgets.Layout(width="98%"),
     }
     match facts.kind:
         case "choice":

@@ -23,8 +23,8 @@ class LiveView(widgets.VBox):
         self._strips = (
             Strip("requests in flight", ""),
             Strip("output", "tokens/s"),
-            Strip("time to first token, last 5 s", "ms", ("p50", "p95")),
-            Strip("time between tokens, last 5 s", "ms", ("p50", "p95")),
+            Strip("TTFT, last 5 s", "ms", ("p50", "p95")),
+            Strip("ITL, last 5 s", "ms", ("p50", "p95")),
             Strip("latest send, last 5 s", "ms"),
         )
         self._stage = widgets.HTML()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ class LoadPage(widgets.VBox):
         self.live = LiveView()
         self._told = said()
         self._outcome = widgets.HTML()
-        self.start_button = button(f"Start {noun}", self.start, tip="send load", look="primary")
+        self.start_button = button(
+            f"Start {noun}", lambda: desk.do_settled(self.start), tip="send load", look="primary"
+        )
         self.stop_button = button(
             "Stop", self._stop, tip="end the load now; what was measured is kept", look="danger"
         )
@@ -167,21 +170,26 @@ class LoadPage(widgets.VBox):
 
 
 async def open_report(desk: Desk, folder: Path, told: widgets.HTML) -> None:
-    """Opens the report of a run or sweep in a tab; makes it where there is none."""
+    """Opens the report of a run or sweep in a tab, and links to it; makes it where there is none."""
     from benchkit.report.execute import report_from_run, report_from_sweep
 
     page = folder / "report.html"
+    is_there = page.is_file()
     try:
-        if not page.is_file():
+        if not is_there:
             say(told, "making the report: some seconds …")
             make = report_from_sweep if sweeps.is_sweep(folder) else report_from_run
             page = await asyncio.to_thread(make, folder)
     except BenchkitError as error:
         say(told, scrub_paths(str(error)), "error")
         return
-    where = scrub_paths(str(page))
-    opened = desk.open_file(page)
-    say(told, f"report: {where}" if opened else f"report: {where}; Jupyter does not serve that folder")
+    where, address = scrub_paths(str(page)), desk.address_of(page)
+    if address is None:
+        say(told, f"report: {where}; Jupyter does not serve that folder")
+        return
+    told.value = f'<a href="{escape(address)}" target="_blank" rel="noopener">report: {escape(where)}</a>'
+    if is_there:
+        desk.bridge.open_tab(address)
 
 
 def _outcome_html(made: Path, *, is_sweep: bool) -> str:

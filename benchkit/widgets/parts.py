@@ -30,7 +30,7 @@ def said(text: str = "", kind: str = "quiet") -> widgets.HTML:
 
 def say(place: widgets.HTML, text: str, kind: str = "quiet") -> None:
     """Puts another sentence in its place."""
-    place.value = f'<div class="bk-{kind}">{escape(text)}</div>' if text else ""
+    place.value = f'<div class="bk-{kind}">{escape(text)}</div>'
 
 
 def button(

@@ -43,13 +43,24 @@ class RunsPage(widgets.VBox):
         self.rows = widgets.VBox()
         self._pager = said()
         self.open_button = button("Open report", self._open_report, tip="the report of the marked one")
-        self.compare_button = button("Compare", self._compare_them, tip="the first of the marked with the others")
-        self.load_button = button("Load into panel", self._load_it, tip="its parameters, on the page Run or Sweep")
+        self.compare_button = button(
+            "Compare", self._compare_them, tip="the first of the marked with the others"
+        )
+        self.load_button = button(
+            "Load into panel", self._load_it, tip="its parameters, on the page Run or Sweep"
+        )
         self.delete_button = button("Delete", self._delete_them, tip="asks once more", look="danger")
         self.keep_button = button("Keep", self._do_not_delete)
         super().__init__(
             [
-                row(self.open_button, self.compare_button, self.load_button, self.delete_button, self.keep_button, self._told),
+                row(
+                    self.open_button,
+                    self.compare_button,
+                    self.load_button,
+                    self.delete_button,
+                    self.keep_button,
+                    self._told,
+                ),
                 self.rows,
                 row(
                     button("Newer", lambda: self._turn(-_PAGE)),

@@ -40,7 +40,9 @@ class ServePage(widgets.VBox):
     def __init__(self, desk: Desk, values: Mapping[str, Any] | None = None) -> None:
         self._desk = desk
         self._told = said()
-        self.start_button = button("Start server", self.start, tip="start this server", look="primary")
+        self.start_button = button(
+            "Start server", lambda: desk.do_settled(self.start), tip="start this server", look="primary"
+        )
         self.servers = widgets.VBox()
         self._cards: dict[str, _Card] = {}
         self._starting = False
