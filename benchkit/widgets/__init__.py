@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchkit.widgets.cockpit import Cockpit, Panel, cockpit
+    from benchkit.widgets.panel import Cockpit, Panel, cockpit
 
 __all__ = ["Cockpit", "Panel", "cockpit"]
 
@@ -14,5 +14,5 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module("benchkit.widgets.cockpit"), name)
+        return getattr(import_module("benchkit.widgets.panel"), name)
     raise AttributeError(f"module 'benchkit.widgets' has no attribute {name!r}")

@@ -67,7 +67,7 @@ def test_prose_comes_before_each_call(notebook: nbformat.NotebookNode) -> None:
     assert "ccc" not in kinds
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"cockpit.ipynb"}))
 def test_the_parameters_cell_is_read_by_papermill(name: str) -> None:
     """One assignment a line, with a type and a sentence that papermill's help shows."""
     cells = nbformat.read(NOTEBOOKS / name, as_version=nbformat.NO_CONVERT).cells

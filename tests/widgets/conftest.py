@@ -3,7 +3,7 @@
 import pytest
 
 from benchkit.widgets import job
-from benchkit.widgets.cockpit import Cockpit
+from benchkit.widgets.panel import Cockpit
 
 QUICK = {"warmup_s": 0.3, "duration_s": 1.2, "input_tokens": 32, "output_tokens": 8, "concurrency": 4}
 

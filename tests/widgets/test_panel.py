@@ -13,11 +13,11 @@ from benchkit.parameters import RunParameters, ServingParameters, load_file, res
 from benchkit.records import store
 from benchkit.report.execute import notebook_path
 from benchkit.serving import process
-from benchkit.widgets import cockpit as shown
 from benchkit.widgets import job as jobs
+from benchkit.widgets import panel as shown
 from benchkit.widgets.bridge import LEFT_S, SILENCE_S
-from benchkit.widgets.cockpit import Cockpit, Panel
 from benchkit.widgets.job import State
+from benchkit.widgets.panel import Cockpit, Panel
 
 
 async def until(what, seconds=30.0):
@@ -306,3 +306,12 @@ async def test_a_notebooks_panel_holds_its_parameters(project, monkeypatch):
     for each in (made, served):
         for task in list(each._cockpit.desk._tasks):
             task.cancel()
+
+
+def test_the_panel_is_called_by_its_name_again_and_again(monkeypatch):
+    """`widgets.cockpit()` is a function however often it was called before."""
+    from benchkit import widgets
+
+    monkeypatch.setenv("BENCHKIT_INTERACTIVE", "0")
+    assert widgets.cockpit() is None
+    assert widgets.cockpit() is None
