@@ -95,7 +95,7 @@ class Panel:
         self.tab.locator(".lm-Menu-itemLabel", has_text="Theme").first.hover()
         self.tab.get_by_text(name, exact=True).click()
         light = str("Light" in name).lower()
-        self.tab.locator(f'body[data-jp-theme-light="{light}"]').wait_for(timeout=30_000)
+        self.tab.locator(f'body[data-jp-theme-light="{light}"]').wait_for(state="attached", timeout=30_000)
         self.tab.wait_for_timeout(1_000)
 
     def shoot(self, name: str) -> None:
