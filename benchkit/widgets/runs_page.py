@@ -19,7 +19,7 @@ from benchkit.widgets.parts import button, row, said, say, watch
 
 _PAGE = 12
 _COLUMNS = ("requests/s", "tokens/s", "TTFT p50", "TTFT p95", "ITL mean")
-_NUMBER_HEADS = ("req/s", "tokens/s", "TTFT p50 ms", "TTFT p95 ms", "ITL ms")
+_NUMBER_HEADS = ("requests/s", "tokens/s", "TTFT p50, ms", "TTFT p95, ms", "ITL, ms")
 _HEADS = ("", "UTC", "name", "verdict", *_NUMBER_HEADS, "differs in")
 _WIDTHS = "28px 118px 150px 92px repeat(5, 84px) minmax(140px, 1fr)"
 
@@ -90,7 +90,7 @@ class RunsPage(widgets.VBox):
         self._first = max(0, min(self._first, last - last % _PAGE))
         shown = self._entries[self._first : self._first + _PAGE]
         self._ticks = {}
-        rows = [_grid([widgets.HTML(f"<b>{escape(head)}</b>") for head in _HEADS])]
+        rows = [_grid([widgets.HTML(_head(head)) for head in _HEADS])]
         for entry in shown:
             tick = widgets.Checkbox(
                 value=entry.path in self._chosen,
@@ -167,11 +167,15 @@ class RunsPage(widgets.VBox):
         self._buttons()
 
 
+def _head(text: str) -> str:
+    side = "right" if text in _NUMBER_HEADS else "left"
+    return f'<div style="text-align:{side}; font-weight:600">{escape(text)}</div>'
+
+
 def _cells(entry: listing.Entry) -> list[widgets.HTML]:
-    kind = {"valid": "state-good", "invalid": "state-bad"}.get(entry.verdict, "quiet")
-    what = "sweep" if entry.is_sweep else entry.verdict or entry.status
-    if entry.status != "complete":
-        what = entry.status
+    finished = entry.status == "complete"
+    kind = {"valid": "state-good", "invalid": "state-bad"}.get(entry.verdict if finished else "", "quiet")
+    what = entry.status if not finished else "sweep" if entry.is_sweep else entry.verdict
     numbers = [entry.numbers.get(column, "") for column in _COLUMNS]
     if entry.is_sweep:
         numbers[0] = entry.numbers["points"]
