@@ -16,7 +16,7 @@ from benchkit.widgets.parts import Fold, watch
 
 M = TypeVar("M", bound=ParameterGroup)
 
-_LABEL = "128px"
+_LABEL = "146px"
 _OPEN_SECTIONS = 2
 
 

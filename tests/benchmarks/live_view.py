@@ -2,8 +2,8 @@
 
     python tests/benchmarks/live_view.py [--rounds 3] [--streams 200] [--gap-ms 20] [--seconds 12] [--write PAGE]
 
-The same closed loop against the paced server of ``benchkit selftest``, in turns: by ``benchkit run --quiet``, and by the
-panel in JupyterLab in a Chromium that draws it, on the same machine, which is harder than it will be for anybody whose
+The same closed loop against the paced server of ``benchkit selftest``, in turns: by ``benchkit run --quiet``, and by
+the panel in JupyterLab in a Chromium that draws it, on the same machine, which is harder than it will be for anybody whose
 browser is elsewhere. The error of a token is benchkit's stamp less the time just before the server sent it.
 """
 
@@ -184,8 +184,6 @@ def table(rounds: dict[str, list[Errors]], asked: argparse.Namespace) -> str:
             f"{middle.lag_max:.1f} | {middle.lateness_p99:.2f} | {middle.server_p99:.2f} |"
         )
     rate = statistics.median(one.tokens_per_s for found in rounds.values() for one in found)
-    facts = environment.collect()
-    machine = f"{facts.get('cpu_count', os.cpu_count())} cores" if isinstance(facts, dict) else ""
     where = "on them: browser, JupyterLab, server and client"
     rounded = f"{len(next(iter(rounds.values())))} rounds in turns, medians"
     day = f"{datetime.now(UTC):%Y-%m-%d}"
