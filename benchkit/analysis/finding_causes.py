@@ -159,7 +159,7 @@ def _prompts_in(
     after, until = ns[events - 1] + slack, ns[events] + slack
     found = neighbours.first_tokens_between(after.astype(np.float64), until.astype(np.float64))
     # A prompt of unknown length was computed nevertheless.
-    return np.where(found.count > 0, np.maximum(found.tokens, 1.0), 0.0)
+    return np.where(found.prompts > 0, np.maximum(found.tokens, 1.0), 0.0)
 
 
 def _share_with(measured: Measured, neighbours: Neighbours, events: NDArray[np.int64], slack: float) -> float:

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 class Prompts(NamedTuple):
     """Prompts of others, one element a stretch."""
 
-    count: Floats
+    prompts: Floats
     tokens: Floats
     """Computed tokens of them: those of the prefix cache are left out."""
 
@@ -40,16 +40,16 @@ class Neighbours:
     def first_tokens_between(self, after_ns: Floats, until_ns: Floats) -> Prompts:
         """Prompts whose first token came after the one time and not after the other."""
         after, until = self._first.until(after_ns), self._first.until(until_ns)
-        return Prompts(until.count - after.count, until.tokens - after.tokens)
+        return Prompts(until.prompts - after.prompts, until.tokens - after.tokens)
 
     def under_way(self, at_ns: Floats) -> Floats:
         """Requests sent until a time and not ended by then; one that is sent at the time is among them."""
-        return self._sent.until(at_ns).count - self._ended.until(at_ns).count
+        return self._sent.until(at_ns).prompts - self._ended.until(at_ns).prompts
 
     def waiting(self, at_ns: Floats) -> Prompts:
         """Prompts that were sent until a time and had no token by then; one that is sent at the time is among them."""
         sent, served = self._sent.until(at_ns), self._served.until(at_ns)
-        return Prompts(sent.count - served.count, sent.tokens - served.tokens)
+        return Prompts(sent.prompts - served.prompts, sent.tokens - served.tokens)
 
 
 class _Sums:

@@ -76,7 +76,7 @@ def longest_pause(measured: Measured, neighbours: Neighbours, row: int, slack_ns
     return Pause(
         begin_s=(begin - int(times[0])) / 1e9,
         length_ms=(end - begin) / _MS,
-        prompts=int(found.count[0]),
+        prompts=int(found.prompts[0]),
         prompt_tokens=float(found.tokens[0]),
         beside=beside,
         silent=silent,

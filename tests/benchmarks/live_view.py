@@ -3,8 +3,8 @@
     python tests/benchmarks/live_view.py [--rounds 3] [--streams 200] [--gap-ms 20] [--seconds 12] [--write PAGE]
 
 The same closed loop against the paced server of ``benchkit selftest``, in turns: by ``benchkit run --quiet``, and by
-the panel in JupyterLab in a Chromium that draws it, on the same machine, which is harder than it will be for anybody whose
-browser is elsewhere. The error of a token is benchkit's stamp less the time just before the server sent it.
+the panel in JupyterLab in a Chromium that draws it, on the same machine, which is harder than it will be for anybody
+whose browser is elsewhere. The error of a token is its stamp less the time just before the server sent it.
 """
 
 from __future__ import annotations
