@@ -193,7 +193,7 @@ def _factor(factor: float) -> str:
 def _moves(table: pd.DataFrame) -> list[str]:
     """What the map was counted by."""
     doubt = "; ?: too little was seen to rely on it" if table["text"].str.endswith("?").any() else ""
-    how = f"as estimated; as measured where nothing can be estimated, which may be too many{doubt}"
+    how = f"as estimated, or as measured where nothing can be estimated{doubt}"
     return ["outlined: the question as asked", how]
 
 

@@ -85,7 +85,7 @@ def _curves(table: pd.DataFrame, *, title: alt.Title, x: str, series: str, names
         color = alt.Color(
             f"{series}:N",
             scale=alt.Scale(domain=names),
-            legend=alt.Legend(symbolType="stroke", symbolOpacity=1),
+            legend=alt.Legend(symbolType="stroke", symbolOpacity=1, symbolDash=[1, 0]),
         )
         lines = (
             alt.Chart(own)

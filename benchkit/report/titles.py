@@ -88,14 +88,27 @@ def ms(value: float, limits: tuple[float, float] | None = None) -> str:
     if not math.isfinite(value):
         return NONE
     factor, unit = (1e-3, "s") if abs(value) >= 1000 else (1.0, "ms")
-    if limits is None:
-        return f"{amount(value * factor)} {unit}"
-    told = measured(value * factor, (limits[0] * factor, limits[1] * factor))
-    return f"{min(told, amount(value * factor), key=_decimals)} {unit}"
+    scaled = None if limits is None else (limits[0] * factor, limits[1] * factor)
+    return f"{number(value * factor, scaled)} {unit}"
 
 
-def _decimals(number: str) -> int:
-    return len(number.partition(".")[2])
+def number(value: float, limits: tuple[float, float] | None) -> str:
+    """Three digits or so, fewer where the limits leave fewer: a title is no table."""
+    return min(amount(value), measured(value, limits) if limits else amount(value), key=_decimals)
+
+
+def _decimals(told: str) -> int:
+    return len(told.partition(".")[2])
+
+
+def span(low: str, high: str) -> str:
+    """``31 ms to 52 ms``; one of them where they read the same."""
+    return low if low == high else f"{low} to {high}"
+
+
+def every(count: int, noun: str) -> str:
+    """``both curves``, ``all 3 curves``."""
+    return f"both {noun}s" if count == 2 else f"all {count} {noun}s"
 
 
 def bound_ms(value: float) -> str:

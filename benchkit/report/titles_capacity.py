@@ -9,8 +9,7 @@ from benchkit.analysis.fleet import OverTime
 from benchkit.objectives import Single
 from benchkit.report import capacity_rows
 from benchkit.report.amounts import amount
-from benchkit.report.precision import measured
-from benchkit.report.titles import counted, percent
+from benchkit.report.titles import counted, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +33,9 @@ def boundary(answer: CapacityAnswer, objectives: Sequence[Single]) -> str:
     if estimate is None:
         return told
     limits = None if estimate.low is None or estimate.high is None else (estimate.low, estimate.high)
-    about = measured(estimate.rate, limits) if limits else amount(estimate.rate)
-    return f"{told}, {about} estimated" + (" beyond all loads" if estimate.extrapolated else "")
+    return f"{told}, {number(estimate.rate, limits)} estimated" + (
+        " beyond all loads" if estimate.extrapolated else ""
+    )
 
 
 def limits(answer: CapacityAnswer) -> str:

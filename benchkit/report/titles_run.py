@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from benchkit.report.distribution import MARKED, Series
-from benchkit.report.titles import counted, ms, no_more
+from benchkit.report.titles import counted, ms, no_more, span
 
 _LATE: Final = 1.05
 """Times the median from sending from which the median from when it was due belongs in a title."""
@@ -51,7 +51,7 @@ def flow(gaps: Series, pauses: Series) -> str:
     if not n:
         return f"No answer paused for longer than {ms(float(pauses.sample[-1]))}"
     # Requests of which the longest pause is known need not be those whose gaps lie in the window.
-    longest = float(max(gaps.sample[-1], *pauses.sample[-1:]))
+    longest = float(max([gaps.sample[-1], *pauses.sample[-1:]]))
     name = gaps.highest or ("p50" if gaps.resolves("p50") else "")
     if n == 1 or not name:
         return f"{counted(n, 'gap')} between chunks, none longer than {no_more(longest)} ms"
@@ -96,6 +96,5 @@ def _half(series: Series, head: str, due: Series | None) -> str:
 
 def _few(series: Series, head: str) -> str:
     """Of a sample that resolves not even its median, its ends."""
-    low, high = ms(float(series.sample[0])), ms(float(series.sample[-1]))
-    between = low if low == high else f"{low} to {high}"
-    return f"{head} {between}: too few to tell what is usual"
+    between = span(ms(float(series.sample[0])), ms(float(series.sample[-1])))
+    return f"{head} {between}: too few independent ones to tell what is usual"

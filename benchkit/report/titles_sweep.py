@@ -10,8 +10,7 @@ import pandas as pd
 
 from benchkit.analysis.knee import Knee
 from benchkit.report.amounts import amount
-from benchkit.report.precision import measured
-from benchkit.report.titles import counted, percent, short
+from benchkit.report.titles import counted, number, percent, short
 
 if TYPE_CHECKING:
     from benchkit.report.charts_sweep_goodput import Goodput
@@ -45,7 +44,7 @@ def knee(found: Mapping[str, Knee | None], table: pd.DataFrame, unit: str) -> st
     where = f"{amount(one.in_flight)} in flight"
     if not one.reached:
         return f"Output still grows at {where}, to {amount(one.most)} {unit}: no knee was reached"
-    return f"Beyond about {where} requests mostly wait: {percent(one.share)} of the most comes out there"
+    return f"Beyond about {where}, requests mostly wait: {percent(one.share)} of the most comes out there"
 
 
 def goodput(found: Sequence[Goodput]) -> str:
@@ -93,12 +92,13 @@ def front(on: pd.DataFrame, names: Sequence[str], unit: str) -> str:
         return told
     counts = Counter(str(series) for series in on["series"])
     best, own = counts.most_common(1)[0]
-    return f"{told}; {own} of {len(on)} best loads are of {short(best)}"
+    share = "all" if own == len(on) else f"{own} of {len(on)}"
+    return f"{told}; {share} best loads are of {short(best)}"
 
 
 def _most(best: Goodput) -> str:
-    known = best.low is not None and best.high is not None
-    return measured(best.per_s, (best.low or 0.0, best.high or 0.0)) if known else amount(best.per_s)
+    limits = None if best.low is None or best.high is None else (best.low, best.high)
+    return number(best.per_s, limits)
 
 
 def _named(row: pd.Series[Any]) -> str:

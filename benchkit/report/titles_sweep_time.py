@@ -10,11 +10,13 @@ from benchkit.objectives import StatisticObjective
 from benchkit.report.amounts import amount
 from benchkit.report.sweep_bands import Statistic
 from benchkit.report.sweep_loads import Load
-from benchkit.report.titles import apart, bound_ms, first_up, ms, short
+from benchkit.report.titles import apart, bound_ms, every, first_up, ms, short, span
 
 WORDS: Final = {"mean": "mean", "p50": "median", "p90": "p90", "p95": "p95", "p99": "p99"}
 """The statistics that charts of a sweep show, from the middle to the tail, as they are called."""
 _METRICS: Final = {"ttft_ms": "TTFT", "latency_ms": "latency", "itl_ms": "time between tokens"}
+_SAME: Final = 1.02
+"""Times a rate up to which another is said to be about the same."""
 _FLAT: Final = 1.1
 """Times a value up to which it is said to stay as it is."""
 
@@ -112,6 +114,8 @@ def _bounded(what: str, limit: StatisticObjective, curves: Sequence[_Held]) -> s
             return f"{head} at every steady load, up to {_rate(best.rate)}"
         return f"{head} up to {_rate(best.rate)}"
     least = min(curves, key=lambda held: held.rate)
+    if least.rate * _SAME >= best.rate:
+        return f"{head} up to about {_rate(best.rate)} on {every(len(curves), 'curve')}"
     most = f"up to {_rate(best.rate)} ({short(best.series)})"
     if least.last is None:
         return f"{head} {most}, and nowhere with {short(least.series)}"
@@ -163,7 +167,7 @@ def _side_by_side(what: str, values: Sequence[Value]) -> str:
     label, own = list(shared.items())[-1]
     low, high = (pick(own, key=lambda value: value.found.value) for pick in (min, max))
     if apart(low.limits, high.limits) is False or high.found.value <= _FLAT * low.found.value:
-        return first_up(f"{what} does not clearly differ at {label}: {low} to {high}")
+        return first_up(f"{what} does not clearly differ at {label}: {span(str(low), str(high))}")
     ends = f"{low} ({short(low.load.series)}) to {high} ({short(high.load.series)})"
     return first_up(f"{what} at {label} goes from {ends}")
 

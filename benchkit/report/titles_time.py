@@ -18,8 +18,8 @@ from benchkit.records.kinds import Outcome
 from benchkit.report.amounts import amount
 from benchkit.report.frames import Floats
 from benchkit.report.frames_timeline import STAGES, Timeline
-from benchkit.report.precision import limits_of, measured
-from benchkit.report.titles import counted, ms, percent
+from benchkit.report.precision import limits_of
+from benchkit.report.titles import counted, ms, number, percent
 
 _TOLD_STAGE: Final = {
     STAGES[0]: "held back by the client",
@@ -87,8 +87,8 @@ def output(
         value = entry.get("value")
     under_way = f"with {amount(mean_in_flight)} requests under way on average"
     if not value:
-        return f"Nothing came out of the server, {under_way}"
-    told = f"{measured(float(value), limits_of(entry))} {noun} came out, {under_way}"
+        return "Nothing came out of the server" + (f", {under_way}" if mean_in_flight > 0 else "")
+    told = f"{number(float(value), limits_of(entry))} {noun} came out, {under_way}"
     steady = found is not None and found.state == "steady" and found.in_flight is not None
     return f"Nothing piled up: {told}" if steady else told
 

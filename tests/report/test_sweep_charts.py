@@ -225,15 +225,17 @@ def test_the_title_says_how_a_time_grows(sweep_points: list[LoadPoint], article:
 def test_curves_are_compared_at_a_load_that_they_share(grid_points: list[LoadPoint]) -> None:
     """At the heaviest of these; a bound is told for the curve that holds furthest and for the one that does least."""
     assert " at poisson 20/s" in _found(charts_sweep.ttft(grid_points, []))
-    bounded = _found(charts_sweep.ttft(grid_points, ["p50 ttft < 100ms"]))
-    assert "(max_num_seqs" in bounded
-    assert "with max_num_seqs" in bounded
+    alike = _found(charts_sweep.ttft(grid_points, ["p50 ttft < 100ms"]))
+    assert alike.endswith("requests/s on both curves")
+    slow = [replace(one, cell={"max_num_seqs": 1}) for one in grid_points[:2]]
+    apart = _found(charts_sweep.ttft([*grid_points[3:], *slow], ["p50 ttft < 100ms"]))
+    assert "requests/s (max_num_seqs 32), with max_num_seqs 1 to " in apart
 
 
 def test_the_titles_of_output_goodput_and_front(article: Any, sweep_points: Any, grid_points: Any) -> None:
     """Where more at once mostly waits; how much is good; what one user's speed costs."""
     assert _found(charts_sweep.throughput(article)) == (
-        "Beyond about 15.3 in flight requests mostly wait: 93 % of the most comes out there"
+        "Beyond about 15.3 in flight, requests mostly wait: 93 % of the most comes out there"
     )
     early = [one for one in article if one.load != "throughput"]
     assert _found(charts_sweep.throughput(early)).endswith("no knee was reached")

@@ -105,7 +105,7 @@ def test_a_schedule_that_was_not_kept_is_in_the_title():
 def test_few_requests_are_told_as_few():
     """A sample that carries no median has its ends told, and a single request its value."""
     assert titles_run.first_token(_resolved([22.0, 57.0, 40.0]), 3) == (
-        "3 requests had a first token after 22.0 ms to 57.0 ms: too few to tell what is usual"
+        "3 requests had a first token after 22.0 ms to 57.0 ms: too few independent ones to tell what is usual"
     )
     assert titles_run.whole_answer(_series([31.0]), 1) == "The one answer that ended took 31.0 ms"
 
