@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchkit.analysis.compared_number import ComparedNumber
 from benchkit.analysis.points import LoadPoint
-from benchkit.analysis.run_samples import RunSamples, samples_of
+
+if TYPE_CHECKING:
+    from benchkit.analysis.run_samples import RunSamples
 
 Floats = NDArray[np.float64]
 
@@ -119,6 +121,8 @@ def runs_of(point: LoadPoint) -> tuple[ComparedRun, ...]:
     # Read once for all repeats, and only when someone asks.
     @lru_cache(maxsize=1)
     def read() -> tuple[RunSamples, ...]:
+        from benchkit.analysis.run_samples import samples_of
+
         return samples_of(records)
 
     facts = manifest.get("load") or {}

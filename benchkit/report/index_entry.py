@@ -65,6 +65,7 @@ class Entry:
     service: Service = NOWHERE
     load: str = ""
     numbers: Mapping[Tracked, Number] = field(default_factory=dict)
+    """Of a sweep only the most output tokens/s of its loads."""
     answered: int | None = None
     begun: int | None = None
     objectives: tuple[str, ...] = ()

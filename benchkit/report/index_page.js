@@ -6,7 +6,7 @@
   const search = document.getElementById("bk-search");
   const parts = document.getElementById("bk-parts");
   const shown = document.getElementById("bk-shown");
-  const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const texts = new Map(rows.map((row) => [row, `${row.textContent} ${row.cells[1].title}`.toLowerCase()]));
   const show = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;

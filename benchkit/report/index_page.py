@@ -18,9 +18,8 @@ from benchkit.report.page import head, own
 from benchkit.report.precision import between, measured
 
 _HEADERS: Final = (
-    *("when (UTC)", "what", "server, model, work", "load", "verdict", "objectives", "answered"),
+    *("when (UTC)", "what", "server, model, work", "load", "course", "verdict", "objectives", "answered"),
     *(each.label for each in TRACKED),
-    "course",
 )
 _NUMBERS: Final = frozenset({"answered", *(each.label for each in TRACKED)})
 _UNSORTED: Final = "course"
@@ -78,7 +77,8 @@ def _runs(found: Sequence[Entry]) -> str:
         f"<tbody>\n{rows}\n</tbody></table></div>\n"
         '<p class="bk-quiet">Small figures are 95 % intervals; where there are none, one run does not give them. The '
         "course of a run is its median time to first token through the window, that of a sweep its output tokens/s "
-        "from the lowest to the highest; both rise from zero.</p>\n"
+        "from the lowest to the highest, which stands as its number; both rise from zero. A name shows its folder when "
+        "pointed at, and leads to its report where there is one.</p>\n"
     )
 
 
@@ -94,27 +94,34 @@ def _header(label: str) -> str:
 def _row(entry: Entry) -> str:
     part = ' class="bk-part"' if entry.parent else ""
     cells = [
-        _text(entry.created[:16].replace("T", " "), entry.created),
+        _when(entry),
         _what(entry),
         _service(entry),
-        _text(entry.load, entry.load),
+        _text(escape(entry.load), entry.load),
+        f"<td>{course(entry.series, _course_label(entry))}</td>",
         _verdict(entry),
         _text(_objectives(entry.objectives), _objectives_key(entry.objectives)),
         _answered(entry),
         *(_number(each, entry) for each in TRACKED),
-        f"<td>{course(entry.series, _course_label(entry))}</td>",
     ]
     return f"<tr{part}>{''.join(cells)}</tr>"
+
+
+def _when(entry: Entry) -> str:
+    below = f'<div class="bk-limits">{escape(entry.created[11:16])}</div>'
+    return _text(f"{escape(entry.created[:10])}{below}", entry.created)
 
 
 def _what(entry: Entry) -> str:
     shown = escape(entry.name)
     if entry.report:
         shown = f'<a href="{escape(quote(entry.report))}">{shown}</a>'
-    kind = f"{entry.kind} " if entry.kind != "run" or entry.parent else ""
-    within = f"{kind}{f'of {entry.parent}' if entry.parent else entry.folder}"
+    kind = "part of a series" if entry.parent else entry.kind
     trouble = f'<div class="bk-trouble">{escape(entry.trouble)}</div>' if entry.trouble else ""
-    return f'<td data-v="{escape(entry.name)}">{shown}<div class="bk-limits">{escape(within)}</div>{trouble}</td>'
+    return (
+        f'<td data-v="{escape(entry.name)}" title="{escape(entry.folder)}">{shown}'
+        f'<div class="bk-limits">{kind}</div>{trouble}</td>'
+    )
 
 
 def _service(entry: Entry) -> str:
@@ -137,7 +144,7 @@ def _verdict(entry: Entry) -> str:
 
 def _objectives(verdicts: Sequence[str]) -> str:
     counts = Counter(verdicts)
-    return ", ".join(f"{counts[verdict]} {word}" for verdict, word in _JUDGED if counts[verdict])
+    return "<br>".join(f"{counts[verdict]} {word}" for verdict, word in _JUDGED if counts[verdict])
 
 
 def _objectives_key(verdicts: Sequence[str]) -> str:
@@ -169,8 +176,8 @@ def _valued(number: Number) -> str:
     return f"{measured(number.value, number.limits)}{limits}"
 
 
-def _text(shown: str, value: str) -> str:
-    return f'<td data-v="{escape(value)}">{escape(shown)}</td>'
+def _text(html: str, value: str) -> str:
+    return f'<td data-v="{escape(value)}">{html}</td>'
 
 
 def _course_label(entry: Entry) -> str:

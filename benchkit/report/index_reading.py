@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from benchkit.errors import RecordError
 from benchkit.records import manifest as manifests
 from benchkit.records import pairs, sweeps
@@ -23,8 +25,6 @@ EMBEDDED: Final = "embedded server"
 _WORK: Final[tuple[tuple[str, Any], ...]] = (
     ("dataset", "synthetic"),
     ("prompt_form", "text"),
-    ("input_tokens_spread", 0.0),
-    ("output_tokens_spread", 0.0),
     ("prefix_tokens", 0),
     ("ignore_eos", True),
     ("temperature", 0.0),
@@ -62,8 +62,7 @@ def pages(folder: Path, shown: tuple[Entry, ...]) -> tuple[str, ...]:
 def _run(path: Path, folder: str, parent: str = "") -> Entry:
     try:
         run = load(path)
-        summary = run.summary if (path / SUMMARY_NAME).is_file() else None
-        return _of_run(run, summary, folder, parent)
+        return _of_run(run, _summary(path), folder, parent)
     except RecordError as error:
         return Entry(
             "run", folder, path.name, _stamp(path.name), trouble=scrub_text(str(error)), parent=parent
@@ -73,12 +72,23 @@ def _run(path: Path, folder: str, parent: str = "") -> Entry:
         return Entry("run", folder, path.name, _stamp(path.name), trouble=trouble, parent=parent)
 
 
+def _summary(path: Path) -> Mapping[str, Any] | None:
+    """A run's summary, by the fastest reader at hand; None where it has none."""
+    try:
+        summary: Mapping[str, Any] = orjson.loads((path / SUMMARY_NAME).read_bytes())
+    except FileNotFoundError:
+        return None
+    except orjson.JSONDecodeError as error:
+        raise RecordError(f"{SUMMARY_NAME} is damaged: {error}") from error
+    return summary
+
+
 def _of_run(run: StoredRun, summary: Mapping[str, Any] | None, folder: str, parent: str) -> Entry:
     manifest = run.manifest
     known: dict[str, Any] = {
         "kind": "run",
         "folder": folder,
-        "name": str(manifest["name"] or run.path.name),
+        "name": str(manifest["name"] or "run"),
         "created": str(manifest["created"]),
         "status": str(manifest["status"]),
         "service": _service(manifest),
@@ -89,7 +99,7 @@ def _of_run(run: StoredRun, summary: Mapping[str, Any] | None, folder: str, pare
     }
     if summary is None:
         return Entry(
-            **known, trouble="it has no numbers yet; if nothing works on it, `benchkit recover` finishes it"
+            **known, trouble="it has no numbers yet; if nothing works on it, benchkit recover finishes it"
         )
     counts = summary["requests"]
     return Entry(
@@ -124,12 +134,13 @@ def _service(manifest: Mapping[str, Any]) -> Service:
 
 
 def _work(asked: Mapping[str, Any]) -> str:
-    lengths = [
-        f"{asked[name]} tokens {way}" for name, way in (("input_tokens", "in"), ("output_tokens", "out"))
-        if asked.get(name) is not None
-    ]  # fmt: skip
+    endpoint = str(asked.get("endpoint") or "")
+    given, wanted = (asked.get(name) for name in ("input_tokens", "output_tokens"))
+    lengths = "" if given is None or wanted is None else f"{given} \N{RIGHTWARDS ARROW} {wanted} tokens"
+    spreads = [asked.get(f"{name}_tokens_spread") or 0.0 for name in ("input", "output")]
+    spread = f"spread {' and '.join(dict.fromkeys(f'{each:g}' for each in spreads))}" if any(spreads) else ""
     special = [f"{name} {asked[name]}" for name, usual in _WORK if name in asked and asked[name] != usual]
-    return ", ".join([*filter(None, [str(asked.get("endpoint") or "")]), *lengths, *special])
+    return ", ".join([*filter(None, [endpoint, lengths, spread]), *special])
 
 
 def _of_series(path: Path, kind: Kind, series: Series) -> Iterator[Entry]:
@@ -158,11 +169,14 @@ def _whole(path: Path, kind: Kind, told: Mapping[str, Any], inner: list[Entry]) 
     verdicts = {entry.verdict for entry in inner}
     first = inner[0] if inner else None
     rate = TRACKED[0]
-    through = sorted(entry.numbers[rate].value for entry in inner if rate in entry.numbers)
+    through = sorted(
+        (entry.numbers[rate] for entry in inner if rate in entry.numbers), key=lambda each: each.value
+    )
+    through = through if kind == "sweep" else []
     return Entry(
         kind,
         path.name,
-        str(told["name"] or path.name),
+        str(told["name"] or kind),
         str(told["created"]),
         status=str(told["status"]),
         verdict=next((word for word in _WORST if word in verdicts), ""),
@@ -170,7 +184,8 @@ def _whole(path: Path, kind: Kind, told: Mapping[str, Any], inner: list[Entry]) 
         load=_several(kind, told, inner),
         answered=sum(entry.answered or 0 for entry in inner) if inner else None,
         begun=sum(entry.begun or 0 for entry in inner) if inner else None,
-        series=tuple(through) if kind == "sweep" else (),
+        numbers={rate: through[-1]} if through else {},
+        series=tuple(number.value for number in through),
         report=f"{path.name}/{REPORT}" if (path / REPORT).is_file() else "",
     )
 

@@ -8,10 +8,12 @@ from typing import Final
 
 from benchkit.report.index_entry import Number
 
-WIDTH, HEIGHT = 120, 26
+WIDTH, HEIGHT = 96, 26
 _LONG: Final = 420
 _TALL: Final = 64
 _MARGIN: Final = 4
+_FEW: Final = 40
+"""Up to so many runs each has its point."""
 
 
 def course(values: Sequence[float | None], label: str) -> str:
@@ -37,7 +39,7 @@ def course(values: Sequence[float | None], label: str) -> str:
 
 
 def history(numbers: Sequence[Number | None], changed: Sequence[int], label: str) -> str:
-    """A point a run with its interval as a bar, between the lowest and the highest; changes are marked.
+    """A point a run with its interval as a band, between the lowest and the highest; changes are marked.
 
     Args:
         numbers: of each run, in the order of time; None where it has none.
@@ -55,24 +57,34 @@ def history(numbers: Sequence[Number | None], changed: Sequence[int], label: str
         share = 0.5 if high == low else (value - low) / (high - low)
         return _TALL - _MARGIN - share * (_TALL - 2 * _MARGIN)
 
-    marks = []
-    places: list[tuple[float, float] | None] = []
-    for at, number in enumerate(numbers):
-        x = _MARGIN + at * step if len(numbers) > 1 else width / 2
-        places.append(None if number is None else (x, y(number.value)))
-        if number is None:
-            continue
-        kind = "bk-spark-changed" if at in changed else "bk-spark-point"
-        if number.limits:
-            top, bottom = y(number.limits[1]), y(number.limits[0])
-            marks.append(f'<path class="bk-spark-limits" d="M{x:.1f} {top:.1f}V{bottom:.1f}"/>')
-        marks.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y(number.value):.1f}" r="2.4"/>')
-    lines = "".join(_line(stretch) for stretch in _stretches(places))
-    return _svg(width, _TALL, label, lines + "".join(marks))
+    xs = [_MARGIN + at * step if len(numbers) > 1 else width / 2 for at in range(len(numbers))]
+    places = [None if number is None else (x, y(number.value)) for x, number in zip(xs, numbers, strict=True)]
+    bands = [
+        None if number is None or number.limits is None else (x, y(number.limits[1]), y(number.limits[0]))
+        for x, number in zip(xs, numbers, strict=True)
+    ]
+    drawn = [_band(stretch) for stretch in _stretches(bands)]
+    drawn += [_line(stretch) for stretch in _stretches(places)]
+    for at, place in enumerate(places):
+        if place is not None and (at in changed or len(numbers) <= _FEW):
+            kind = "bk-spark-changed" if at in changed else "bk-spark-point"
+            drawn.append(f'<circle class="{kind}" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="2.4"/>')
+    return _svg(width, _TALL, label, "".join(drawn))
 
 
-def _stretches(places: Sequence[tuple[float, float] | None]) -> Iterator[list[tuple[float, float]]]:
-    stretch: list[tuple[float, float]] = []
+def _band(places: list[tuple[float, ...]]) -> str:
+    """Intervals as an area; that of a single run as a bar."""
+    if len(places) == 1:
+        x, top, bottom = places[0]
+        return f'<path class="bk-spark-bar" d="M{x:.1f} {top:.1f}V{bottom:.1f}"/>'
+    there = "L".join(f"{x:.1f} {top:.1f}" for x, top, _ in places)
+    back = "L".join(f"{x:.1f} {bottom:.1f}" for x, _, bottom in reversed(places))
+    return f'<path class="bk-spark-band" d="M{there}L{back}Z"/>'
+
+
+def _stretches(places: Sequence[tuple[float, ...] | None]) -> Iterator[list[tuple[float, ...]]]:
+    """Places without a gap, each time as many as there are."""
+    stretch: list[tuple[float, ...]] = []
     for place in [*places, None]:
         if place is not None:
             stretch.append(place)
@@ -81,7 +93,7 @@ def _stretches(places: Sequence[tuple[float, float] | None]) -> Iterator[list[tu
             stretch = []
 
 
-def _line(places: list[tuple[float, float]]) -> str:
+def _line(places: Sequence[tuple[float, ...]]) -> str:
     if len(places) == 1:
         x, y = places[0]
         return f'<circle class="bk-spark-dot" cx="{x:.1f}" cy="{y:.1f}" r="1.2"/>'

@@ -64,14 +64,14 @@ def to_markdown(notebook: Path, out: Path, run_path: Path | None = None) -> Path
     """
     content = notebook_file.read(notebook)
     folder = run_path or run_of(notebook)
-    pictures: list[tuple[bytes, str]] = []
+    pictures: list[bytes] = []
     try:
         run = load(folder) if folder is not None else None
         parts = _parts(content, pictures, f"{out.stem}_files")
         lines = [*_top(run), *_body(parts, compact=run is not None), *_end(run)]
     except RecordError as error:
         raise ReportError(f"the run of {notebook} could not be read: {error}") from error
-    _write_pictures(out.with_name(f"{out.stem}_files"), [picture for picture, _ in pictures])
+    _write_pictures(out.with_name(f"{out.stem}_files"), pictures)
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
     atomic_write(out, text + "\n")
     return out
@@ -84,12 +84,19 @@ def _top(run: StoredRun | None) -> Iterator[str]:
     yield ""
     yield plain(facts_of(run.manifest))
     yield ""
-    yield from _shortened([tamed(line) for line in answer(run).text.splitlines()])
+    yield from _shortened(list(_broken([tamed(line) for line in answer(run).text.splitlines()])))
     yield ""
     yield "## Numbers"
     yield ""
     yield from numbers(run.summary)
     yield from objectives(run.summary)
+
+
+def _broken(lines: list[str]) -> Iterator[str]:
+    """The lines, with a break kept where the next one goes on below an item."""
+    for line, following in itertools.pairwise([*lines, ""]):
+        goes_on = line.strip() and following.startswith("   ") and following.strip()
+        yield f"{line}  " if goes_on else line
 
 
 def _shortened(lines: list[str]) -> Iterator[str]:
@@ -131,7 +138,7 @@ def _body(parts: list[_Part], *, compact: bool) -> Iterator[str]:
             yield from part.lines
 
 
-def _parts(content: nbformat.NotebookNode, pictures: list[tuple[bytes, str]], folder: str) -> list[_Part]:
+def _parts(content: nbformat.NotebookNode, pictures: list[bytes], folder: str) -> list[_Part]:
     """The notebook cut at its headings; pictures are taken out and counted."""
     parts = [_Part("")]
     for cell in content.cells:
@@ -146,16 +153,17 @@ def _parts(content: nbformat.NotebookNode, pictures: list[tuple[bytes, str]], fo
                 parts[-1].lines += [*cell.source.splitlines(), ""]
         for output in cell.get("outputs", ()):
             before = len(pictures)
-            parts[-1].lines += _output(output, pictures, folder)
+            parts[-1].lines += _output(output, pictures, folder, _HEADING.sub("", parts[-1].heading))
             parts[-1].pictures += len(pictures) - before
     return parts
 
 
-def _output(output: Any, pictures: list[tuple[bytes, str]], folder: str) -> Iterator[str]:
+def _output(output: Any, pictures: list[bytes], folder: str, heading: str) -> Iterator[str]:
     data = output.get("data") or {}
     if "image/png" in data:
-        label = str(data.get("text/plain", "")).removeprefix("Chart: ") or "Chart"
-        pictures.append((base64.b64decode(data["image/png"]), label))
+        told = str(data.get("text/plain", "")).removeprefix("Chart: ")
+        label = told if told not in ("", "Chart") else heading or "Chart"
+        pictures.append(base64.b64decode(data["image/png"]))
         yield f"![{plain(label)}]({folder}/{_PICTURE.format(len(pictures))})"
         yield ""
         return

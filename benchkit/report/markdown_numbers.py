@@ -44,10 +44,13 @@ def numbers(summary: Mapping[str, Any]) -> Iterator[str]:
         if whole["rates"].get(name, {}).get("value") is not None
     ]
     yield from table(Rows(("rate", "value"), rates), right=(1,))
+    known = [name for name in _TIMES if whole["metrics"].get(name, {}).get("mean") is not None]
+    if "itl_ms" in known:
+        # With times of single tokens, those of pieces say the same or less.
+        known = [name for name in known if name != "chunk_gap_ms"]
     times = [
-        (label, *(_time(name, whole["metrics"][name], statistic) for statistic in _STATISTICS))
-        for name, label in _TIMES.items()
-        if whole["metrics"].get(name, {}).get("mean") is not None
+        (_TIMES[name], *(_time(name, whole["metrics"][name], statistic) for statistic in _STATISTICS))
+        for name in known
     ]
     yield from table(Rows(("ms", *_STATISTICS), times), right=range(1, len(_STATISTICS) + 1))
 

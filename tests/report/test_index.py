@@ -68,7 +68,7 @@ def test_every_run_is_a_row_with_its_numbers(put: Put, outputs: Path, run: Store
     (put(2) / "report.html").touch()
     text = _index(outputs)
     rows = re.findall(r"<tr>.*?</tr>", text.partition("<tbody>")[2].partition("</tbody>")[0])
-    assert [re.findall(r"2026-01-\d\d 00:00", row)[0][:10] for row in rows] == ["2026-01-02", "2026-01-01"]
+    assert [re.findall(r"2026-01-\d\d", row)[0] for row in rows] == ["2026-01-02", "2026-01-01"]
     assert 'href="20260102T000000Z-demo-abcdef/report.html"' in rows[0]
     assert "href" not in rows[1]
     for row in rows:
@@ -79,13 +79,13 @@ def test_every_run_is_a_row_with_its_numbers(put: Put, outputs: Path, run: Store
 
 
 def test_the_course_is_that_of_the_records(put: Put, outputs: Path, run: StoredRun) -> None:
-    """Each place of it is the median TTFT of the requests that were due in its part of the window."""
+    """Each place of it is the median TTFT of the requests that were sent in its part of the window."""
     put(1)
     (entry,) = entries(outputs)
     requests = run.requests[run.requests["phase"] == "window"].dropna(subset=["first_token_ns"])
     window = run.manifest["load"]["window"]
     length = (window["end_ns"] - window["start_ns"]) / 32
-    first = requests[requests["scheduled_ns"] < window["start_ns"] + length]
+    first = requests[requests["sent_ns"] < window["start_ns"] + length]
     assert len(entry.series) == 32
     assert entry.series[0] == pytest.approx(((first["first_token_ns"] - first["sent_ns"]) / 1e6).median())
 
