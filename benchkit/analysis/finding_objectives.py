@@ -85,7 +85,9 @@ def _times(run: SeenRun, open_ones: Sequence[Mapping[str, Any]]) -> float:
     ]
     if not sample or not quantiles:
         return _SURER
-    return float(max(_SURER, *(Depth(1.0, float(sample)).needed(quantile) / sample for quantile in quantiles)))
+    return float(
+        max(_SURER, *(Depth(1.0, float(sample)).needed(quantile) / sample for quantile in quantiles))
+    )
 
 
 def _met(met: Sequence[Mapping[str, Any]]) -> Finding:

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from benchkit import serving
 from benchkit.errors import BenchkitError
 from benchkit.parameters import RunParameters, ServingParameters, load_file, resolve
 from benchkit.records import store
@@ -209,6 +210,21 @@ async def test_servers_start_and_stop(panel, project):
     panel.serve._stop(card.state)
     await until(lambda: not panel.serve._cards)
     assert process.list_servers() == []
+
+
+async def test_a_server_that_was_left_running_is_found_again(panel, project):
+    """A detached server that nobody of this kernel started is listed by a new panel, can be measured and stopped."""
+    left = await asyncio.to_thread(lambda: serving.start(detached=True, stop_after_s=120))
+    other = Cockpit()
+    (card,) = other.serve._cards.values()
+    assert card.state.url == left.url
+    assert "until it is stopped" in card._about
+    other.serve._use(card.state)
+    assert other.run.form.values["url"] == left.url
+    other.serve._stop(card.state)
+    await until(lambda: not left.is_alive())
+    for task in list(other.desk._tasks):
+        task.cancel()
 
 
 async def test_a_server_that_does_not_start_says_why(panel, project):
