@@ -97,9 +97,9 @@ def lab(lab_project: Path) -> Iterator[str]:
             server.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium."""
+    """Chromium. Of a module at most: as long as it is there, its own event loop counts as running in this thread."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
