@@ -240,8 +240,10 @@ def test_outcomes_are_counted(tmp_path):
     transcriber.advance()
     live = transcriber.live()
     assert [live[name] for name in ("ok", "shed", "failed", "tokens")] == [2, 1, 1, 6]
-    assert live["ttft_ms"] == pytest.approx(70.0)
-    assert transcriber.live()["ttft_ms"] is None
+    ((size, count), *others) = live["recent"]["ttft"]
+    assert 2 ** (size / 32) / 1000 == pytest.approx(70.0, rel=0.03)
+    assert (count, others) == (2, [])
+    assert transcriber.live()["recent"]["ttft"] == []
 
 
 def test_secrets_do_not_get_into_errors(tmp_path, monkeypatch):
