@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchkit.analysis.threshold import Threshold
 
 _SPARE_CPU = "give the client a core of its own, raise `workers`, or run it away from the server"
+_FIRST = _SPARE_CPU + "; or let it go first (`ulimit -r 1`, or root)"
 _ANY = "any is too many"
 
 OF_CLIENT: tuple[Threshold, ...] = (
@@ -94,7 +95,7 @@ OF_CLIENT: tuple[Threshold, ...] = (
         unit="/s",
         suspect=300,
         reason="others compete for its core: each turn that is taken delays what the client would have done in it",
-        remedy=_SPARE_CPU,
+        remedy=_FIRST,
         basis="on two cores that the server shares: 3 to 12 in a calm run, 120 at 24,000 tokens/s without harm; "
         "500 and more where a process that wakes often has the same core",
     ),
@@ -104,7 +105,7 @@ OF_CLIENT: tuple[Threshold, ...] = (
         unit="share",
         suspect=0.1,
         reason="what was due in it was sent late, and what came was read late",
-        remedy=_SPARE_CPU,
+        remedy=_FIRST,
         basis="one moment in ten is the p90 of everything; a core that it shares with a busy process takes more",
     ),
     Threshold(

@@ -1,8 +1,8 @@
 """Time for a load process: the two clocks' offset and kernel receive times.
 
 What exists on Linux has a fallback elsewhere; ``BENCHKIT_FALLBACKS`` (a comma-separated list
-of ``timerfd``, ``kernel_times``, ``epoll``, ``uvloop``) forces them, so that they can be tested where they
-are not needed.
+of ``timerfd``, ``kernel_times``, ``epoll``, ``uvloop``, ``realtime``) forces them, so that they can be tested
+where they are not needed.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from benchkit.load.clock import forced_fallbacks, kernel_times_available, realti
 from benchkit.load.engine import Engine
 from benchkit.load.feed import Feed
 from benchkit.load.limits import raise_descriptor_limit
-from benchkit.load.priority import be_prompt
+from benchkit.load.priority import be_prompt, go_first, go_in_turn, goes_first
 from benchkit.load.readiness import Due
 from benchkit.load.sender import Sender, StampedSender, resolve
 from benchkit.load.spec import LoadSpec
@@ -124,6 +124,7 @@ class Worker:
             "fallbacks": sorted(forced_fallbacks()),
             "kernel_times": kernel_times_available(),
             "gc_enabled": gc.isenabled(),
+            "realtime": go_first(),
         }
         tape.append(Kind.NOTE, 0, time.monotonic_ns(), json.dumps(facts).encode())
         tape.flush()
@@ -132,6 +133,8 @@ class Worker:
         progress = loop.call_later(_PROGRESS_S, self._progress, loop)
         collected = _collections()
         await engine.run(start_ns)
+        went_first = goes_first()
+        go_in_turn()
         self._running = False
         progress.cancel()
         listener.cancel()
@@ -141,6 +144,7 @@ class Worker:
             "stopped_by": engine.stopped_by,
             "limits_hit": sorted(engine.limits_hit)[:_LIMITS_TOLD],
             "kernel_times": sender.kernel_times,
+            "realtime": went_first,
             "gc_collections": _collections() - collected,
         }
         tape.append(Kind.NOTE, 0, time.monotonic_ns(), json.dumps(facts).encode())

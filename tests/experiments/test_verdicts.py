@@ -321,8 +321,12 @@ def test_a_client_that_is_stopped(embedded, measure, meanwhile):
 
 @provokes("run_queue", "context_switches")
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
-def test_a_client_that_shares_its_core(embedded, measure, meanwhile):
-    """A busy process that rests now and then is pinned to the core of a load process that has much to do."""
+def test_a_client_that_shares_its_core(embedded, measure, meanwhile, monkeypatch):
+    """A busy process that rests now and then is pinned to the core of a load process that has much to do.
+
+    As where nobody permits the load process to go first.
+    """
+    monkeypatch.setenv("BENCHKIT_FALLBACKS", "realtime")
     core = min(os.sched_getaffinity(0))
     hooks = meanwhile(lambda folder: worker_of(folder).cpu_affinity([core]))
     with busy_core(core):

@@ -47,3 +47,40 @@ def test_short_turns_are_asked_for_and_priority_is_kept():
     assert nice == "3"
     if tuple(map(int, platform.release().split(".")[:2])) >= (6, 12):
         assert turn_ns == "100000"
+
+
+_FIRST = """
+import os, resource, time, benchkit.load.priority as p
+granted = p.go_first()
+assert p.goes_first() == granted
+child = os.popen("cat /proc/self/sched | grep -c '^policy.*: *0$'").read().strip()
+at = time.process_time()
+while p.goes_first() and time.process_time() - at < 5:
+    pass
+print(granted, child, round(time.process_time() - at, 1), os.sched_getscheduler(0))
+"""
+
+
+def _first(**environment):
+    done = subprocess.run(
+        [sys.executable, "-c", _FIRST],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root to go first")
+def test_who_goes_first_gives_the_core_back_when_it_never_sleeps():
+    """Root goes before all ordinary processes; its children do not, nor does it after half a second without a sleep."""
+    granted, child, seconds, policy = _first(BENCHKIT_FALLBACKS="")
+    assert (granted, child, policy) == ("True", "1", str(os.SCHED_OTHER))
+    assert 0.3 <= float(seconds) <= 2.0
+
+
+def test_nobody_goes_first_who_is_not_let():
+    """Where it is switched off, as where the system does not permit it, a process stays what it was."""
+    assert _first(BENCHKIT_FALLBACKS="realtime")[0] == "False"
