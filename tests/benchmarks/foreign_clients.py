@@ -27,6 +27,7 @@ from benchkit.serving.paced.log import PacedLog
 PROMPT_TOKENS = 16
 _PREFIX = "other-"
 _TIMEOUT_S = 600.0
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _NS = 1e9
 _VLLM_BENCH = Path(__file__).parents[1] / "vllm" / "vllm_bench.py"
 
@@ -111,7 +112,8 @@ def aiperf(program: str) -> Client:
             *("--concurrency", str(asked.streams), "--request-count", str(asked.requests)),
             *("--artifact-dir", str(folder), "--export-level", "records", "--ui", "none"),
         ]
-        _run(command, folder)
+        # Told to stay offline, it asks the hub's cache for a folder's name.
+        _run(command, folder, offline=False)
 
     return Client("AIPerf", _version_beside(program, "aiperf"), start, read_aiperf)
 
@@ -134,16 +136,29 @@ def _of_aiperf(record: dict[str, Any], offset_ns: int) -> Told:
 
 
 def guidellm(program: str) -> Client:
-    """GuideLLM."""
+    """GuideLLM, from 0.8 on: before, its command was another."""
 
     def start(asked: Asked, folder: Path) -> None:
-        lengths = f"prompt_tokens={PROMPT_TOKENS},output_tokens={asked.answer_tokens}"
-        command = [
-            *(program, "benchmark", "--target", asked.url, "--model", paced.MODEL),
-            *("--rate-type", "concurrent", "--rate", str(asked.streams)),
-            *("--max-requests", str(asked.requests), "--data", lengths),
-            *("--processor", asked.tokenizer, "--output-path", str(folder / "benchmarks.json")),
-        ]
+        settings: dict[str, dict[str, Any]] = {
+            "backend": {
+                "kind": "openai_http",
+                "target": asked.url,
+                "model": paced.MODEL,
+                "request_format": "/v1/completions",
+            },
+            "profile": {"kind": "concurrent", "streams": [asked.streams]},
+            "constraint": {"kind": "max_requests", "count": asked.requests},
+            "tokenizer": {"kind": "huggingface_auto", "model": asked.tokenizer},
+            "data": {
+                "kind": "synthetic_text",
+                "prompt_tokens": PROMPT_TOKENS,
+                "output_tokens": asked.answer_tokens,
+            },
+            "output": {"kind": "json", "path": str(folder / "benchmarks.json")},
+        }
+        command = [program, "run", "--disable-console"]
+        for name, value in settings.items():
+            command += [f"--{name}", json.dumps(value)]
         _run(command, folder)
 
     return Client("GuideLLM", _version_beside(program, "guidellm"), start, read_guidellm)
@@ -208,8 +223,8 @@ def _in_order(told: Sequence[Told], log: PacedLog) -> list[tuple[int, NDArray[np
     return [(int(row), each[:1]) for row, each in zip(rows, stamps, strict=False)]
 
 
-def _run(command: list[str], folder: Path, stdin: str = "") -> None:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+def _run(command: list[str], folder: Path, stdin: str = "", *, offline: bool = True) -> None:
+    environment = {**os.environ, **(dict.fromkeys(_OFFLINE, "1") if offline else {})}
     with (folder / "log").open("w", encoding="utf-8") as log:
         done = subprocess.run(
             command,
