@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
+
+_BOUND: Final = re.compile(r"is at least [\d.e+-]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +28,7 @@ class Estimate:
     def interval(self) -> tuple[float, float] | None:
         """Both limits, where both are there."""
         return None if self.low is None or self.high is None else (self.low, self.high)
+
+    def told(self, unit: str) -> str:
+        """The note, with the unit of the bound that it ends with, if it does."""
+        return f"{self.note} {unit}" if unit and _BOUND.search(self.note) else self.note

@@ -226,7 +226,7 @@ def _of_estimate(
     stated = value if value is not None and math.isfinite(value) else None
     interval = found.interval
     if interval is None:
-        why = [found.note] if found.note else []
+        why = [found.told(unit)] if found.note else []
         if found.low is not None and objective.holds(found.low) != objective.holds(math.inf):
             return Evaluation(
                 objective.text, "undecided", stated, None, unit, "; ".join([*why, *notes]), held

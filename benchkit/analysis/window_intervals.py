@@ -103,8 +103,11 @@ class WindowIntervals:
         """
         found = self.metrics.get(name) or {}
         limits = {statistic: _limits(each) for statistic, each in found.items()}
+        unit = "ms" if name.endswith("_ms") else ""
         notes = {
-            statistic: each.note for statistic, each in found.items() if each.note and not limits[statistic]
+            statistic: each.told(unit)
+            for statistic, each in found.items()
+            if each.note and not limits[statistic]
         }
         told: dict[str, Any] = {"ci95": limits if any(limits.values()) else None}
         effective = found["mean"].effective if "mean" in found else None

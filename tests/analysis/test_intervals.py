@@ -47,6 +47,7 @@ def test_a_run_that_is_short_against_its_memory_has_words():
     values = noise(360)
     found = percentile_estimates(values, [360], Depth(30.0, 12.0))
     assert found["p50"].interval is None
+    assert found["p50"].told("ms").endswith(" ms")
     assert found["p50"].note.startswith("not enough data: n/τ = 12, p50 needs 50; p50 is at least ")
     assert found["p99"].note.startswith("not enough data: n/τ = 12, p99 needs 1,053; p99 is at least ")
     assert found["p99"].low < found["p99"].value

@@ -192,10 +192,11 @@ def where(clients: Sequence[foreign_clients.Client], found: Sequence[Measured], 
     facts = environment.collect()
     steal = [each.cell.steal_percent for each in found if each.cell.steal_percent is not None]
     versions = ", ".join(f"{client.name} {client.version}" for client in clients)
+    extent = "One round" if rounds == 1 else f"Medians of {rounds} rounds"
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {facts['cpu_count']} cores ({facts['cpu_model']}), {facts['kernel']}, "
         f"{facts['python']}; benchkit {benchkit.__version__}{', ' if versions else ''}{versions}. "
-        f"Medians of {rounds} rounds; {min(steal, default=0):.0f} to {max(steal, default=0):.0f} % of the machine's "
+        f"{extent}; {min(steal, default=0):.0f} to {max(steal, default=0):.0f} % of the machine's "
         "time went to others meanwhile (steal)."
     )
 
