@@ -78,7 +78,8 @@ def _client(load: Mapping[str, Any]) -> Iterator[str]:
     kernel = all(each.get("kernel_times") for each in workers)
     stamps = "the kernel's receive times" if kernel else "the times at which the client read"
     senders = many(len({each.get("worker") for each in workers}), "process", "processes")
-    yield f"sent by {senders} apart from what shows it; every token has {stamps}"
+    first = ", before ordinary processes at the processor" if all(e.get("realtime") for e in workers) else ""
+    yield f"sent by {senders} apart from what shows it{first}; every token has {stamps}"
 
 
 def _sure(summary: Mapping[str, Any]) -> Iterator[str]:

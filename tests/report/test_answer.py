@@ -216,6 +216,7 @@ def _run(ask: Ask, change: Callable[[dict[str, Any]], None] | None = None) -> Dr
     worker = {
         "worker": 0,
         "kernel_times": True,
+        "realtime": True,
         "loop_gap_max_ns": 900_000,
         "cpu_share": 0.05,
         "pickup_lag_p99_ns": 150_000,

@@ -45,7 +45,8 @@ def say(request: pytest.FixtureRequest):
 @pytest.fixture(scope="session")
 def vllm_server() -> Iterator[ServerProcess]:
     """A vLLM server on the tiny model; at the end none of its processes may live."""
-    server = serving.start(backend="vllm", served_model=MODEL)
+    # Compiling takes half of the start, and nothing here is about it.
+    server = serving.start(backend="vllm", served_model=MODEL, server_args={"enforce_eager": True})
     try:
         _let_the_client_go_first(server)
         family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
