@@ -193,6 +193,9 @@ def _facts(run: ComparedRun) -> Iterator[_Fact]:
         yield _Fact("workload", "ignore_eos honoured", preflight["ignore_eos_honoured"])
     for point, names in _OF_ENVIRONMENT.items():
         yield from (_Fact(point, name, environment.get(name)) for name in names)
+    workers = [each for each in (manifest.get("load") or {}).get("workers") or () if each]
+    first = {each["realtime"] for each in workers if "realtime" in each}
+    yield _Fact("client", "goes first at the processor", ("yes" if all(first) else "no") if first else None)
     yield from (_Fact("server", name, server.get(name)) for name in _OF_SERVER)
     if imported:
         yield _Fact("client", f"{run.point.tool} version", imported.get("version"))

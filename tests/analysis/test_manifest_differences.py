@@ -27,6 +27,7 @@ def run(
     server=(),
     imported=None,
     load="poisson",
+    workers=(),
     **asked,
 ):
     """A run as its manifest tells of it."""
@@ -34,6 +35,7 @@ def run(
         "parameters": {**PARAMETERS, "model": model, **asked},
         "environment": {**ENVIRONMENT, **dict(environment)} if imported is None else {},
         "server": {**SERVER, **dict(server)} if imported is None else {},
+        "load": {"workers": list(workers)},
     }
     manifest |= {"imported": imported} if imported is not None else {}
     return ComparedRun("a run", LoadPoint("a run", load, {}, rate=rate, tool=tool, manifest=manifest))
@@ -53,6 +55,18 @@ def test_differences_come_by_weight():
     assert [each.point for each in found] == ["model", "load", "machine", "server", "judging"]
     assert found[1].text == "rate: 4 \N{RIGHTWARDS ARROW} 5"
     assert [POINTS.index(each.point) for each in found] == sorted(POINTS.index(each.point) for each in found)
+
+
+def test_a_client_that_goes_first_differs_from_one_in_turn():
+    """Beside a busy server it measures otherwise; of a run that does not tell, nothing is made up."""
+    first, mixed = (
+        run(workers=[{"realtime": True}]),
+        run(workers=[{"realtime": True}, {"realtime": False}, None]),
+    )
+    (found,) = manifest_differences([first], [mixed])
+    assert (found.point, found.is_refused) == ("client", False)
+    assert found.text == "goes first at the processor: yes \N{RIGHTWARDS ARROW} no"
+    assert manifest_differences([first], [run()]) == ()
 
 
 @pytest.mark.parametrize(
