@@ -50,10 +50,11 @@ def test_short_turns_are_asked_for_and_priority_is_kept():
 
 
 _FIRST = """
-import os, resource, time, benchkit.load.priority as p
+import os, subprocess, sys, time, benchkit.load.priority as p
 granted = p.go_first()
 assert p.goes_first() == granted
-child = os.popen("cat /proc/self/sched | grep -c '^policy.*: *0$'").read().strip()
+command = [sys.executable, "-c", "import os; print(os.sched_getscheduler(0))"]
+child = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 at = time.process_time()
 while p.goes_first() and time.process_time() - at < 5:
     pass
@@ -73,11 +74,13 @@ def _first(**environment):
 
 
 @pytest.mark.root
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root to go first")
+@pytest.mark.skipif(sys.platform != "linux", reason="real-time turns are Linux's")
 def test_who_goes_first_gives_the_core_back_when_it_never_sleeps():
-    """Root goes before all ordinary processes; its children do not, nor does it after half a second without a sleep."""
+    """Children of a process that goes first do not, nor does it after half a second without a sleep."""
     granted, child, seconds, policy = _first(BENCHKIT_FALLBACKS="")
-    assert (granted, child, policy) == ("True", "1", str(os.SCHED_OTHER))
+    if granted == "False":
+        pytest.skip("the system does not permit it: needs root, or ulimit -r 1")
+    assert (child, policy) == (str(os.SCHED_OTHER), str(os.SCHED_OTHER))
     assert 0.3 <= float(seconds) <= 2.0
 
 
