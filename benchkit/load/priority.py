@@ -13,9 +13,6 @@ from pathlib import Path
 
 from benchkit.load.clock import forced_fallbacks
 
-REALTIME = "realtime"
-"""Name of the fallback that keeps a process from going first."""
-
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 """``struct sched_attr``: size, policy, flags, nice, real-time priority, runtime, deadline, period."""
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
@@ -70,12 +67,13 @@ def go_first() -> bool:
     Returns:
         Whether it was permitted.
     """
-    if sys.platform != "linux" or REALTIME in forced_fallbacks():
+    if sys.platform != "linux" or "realtime" in forced_fallbacks():
         return False
     signal.signal(signal.SIGXCPU, lambda *_: go_in_turn())
     try:
         _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
-        soft = _LONGEST_US if hard == resource.RLIM_INFINITY else min(_LONGEST_US, hard)
+        # At the hard limit the kernel kills: the warning has to come well before it.
+        soft = _LONGEST_US if hard == resource.RLIM_INFINITY else min(_LONGEST_US, hard // 2)
         resource.setrlimit(resource.RLIMIT_RTTIME, (soft, hard))
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     except OSError:

@@ -134,7 +134,8 @@ class Worker:
         collected = _collections()
         await engine.run(start_ns)
         went_first = goes_first()
-        go_in_turn()
+        if went_first:
+            go_in_turn()
         self._running = False
         progress.cancel()
         listener.cancel()
